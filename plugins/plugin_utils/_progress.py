@@ -170,7 +170,7 @@ class Tally:
 
     def table(self) -> list[str]:
         """Render the table: a heading, a line for each service, a total."""
-        rows = [("service", "hosts", "changed", "seconds", "round trips", "per host", "")]
+        rows: list[tuple[str, ...]] = [("service", "hosts", "changed", "seconds", "round trips", "per host", "")]
         lines = {name: line for name, line in self.lines.items() if line.trips}
         for name, line in lines.items():
             trips = line.trips.values()
