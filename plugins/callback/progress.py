@@ -46,9 +46,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ansible import constants as C  # noqa: N812
+from ansible import constants as C
 from ansible.playbook.task_include import TaskInclude
 from ansible.plugins.callback import CallbackBase
+
 from ansible_collections.holdfast.platform.plugins.plugin_utils import _progress as progress
 
 FULL_NAME = "holdfast.platform.progress"

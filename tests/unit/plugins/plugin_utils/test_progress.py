@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from ansible_collections.holdfast.platform.plugins.plugin_utils import _progress as progress
 
 
