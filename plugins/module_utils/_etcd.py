@@ -1,0 +1,201 @@
+# Copyright: (c) 2026, Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Talking to etcd 3.4 and newer through its JSON gateway (https://etcd.io/docs/v3.5/dev-guide/api_grpc_gateway/).
+
+The gateway needs nothing but the standard library on a host, and a password never stands on a command line.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed
+
+# gRPC status codes (https://grpc.github.io/grpc/core/md_doc_statuscodes.html)
+INVALID_ARGUMENT = 3
+DEADLINE_EXCEEDED = 4
+FAILED_PRECONDITION = 9
+UNAVAILABLE = 14
+
+
+class Refused(Failed):
+    """etcd answered and said no; code is the gRPC status."""
+
+    def __init__(self, text: str, code: int) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+class Unreachable(Failed):
+    """No endpoint answered; the text names each with its reason."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """One member as the cluster knows it. A member that never started has no name and no client URLs."""
+
+    id: str
+    name: str
+    peer_urls: tuple[str, ...]
+    client_urls: tuple[str, ...]
+    learner: bool = False
+
+
+@dataclass(frozen=True)
+class Status:
+    """What one member says of itself; leader is the id of the member that it follows (`0`: none)."""
+
+    endpoint: str
+    id: str
+    leader: str
+    version: str
+    revision: int
+    raft_index: int
+    db_bytes: int
+    learner: bool
+    errors: tuple[str, ...] = ()
+
+
+def text(value: str) -> str:
+    """Bytes fields are base64 in the gateway's JSON."""
+    return base64.b64encode(value.encode()).decode()
+
+
+def plain(value: str) -> str:
+    """The text of a bytes field."""
+    return base64.b64decode(value).decode()
+
+
+class Client:
+    """A client of one cluster: tries the endpoints in their order and stays with the one that answers.
+
+    endpoints are base URLs such as https://10.77.1.11:2379; ca, certificate and key are files.
+    """
+
+    def __init__(
+        self,
+        endpoints: Sequence[str],
+        *,
+        ca: str,
+        certificate: str,
+        key: str,
+        user: str | None = None,
+        password: str | None = None,
+        timeout: float = 5,
+    ) -> None:
+        self.endpoints = list(endpoints)
+        self.files = (ca, certificate, key)
+        self.user = user
+        self.password = password
+        self.timeout = timeout
+        self._token: str | None = None
+        self._tls: ssl.SSLContext | None = None
+
+    def _context(self) -> ssl.SSLContext:
+        if self._tls is None:
+            ca, certificate, key = self.files
+            try:
+                self._tls = ssl.create_default_context(cafile=ca)
+                self._tls.load_cert_chain(certificate, key)
+            except (OSError, ssl.SSLError) as error:
+                raise Unreachable(f"the certificates of the etcd client can't be read ({ca}, {certificate}): {error}") from error
+        return self._tls
+
+    def _post_to(self, endpoint: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        headers = {"Content-Type": "application/json"}
+        if self._token:
+            headers["Authorization"] = self._token
+        request = urllib.request.Request(f"{endpoint}/v3/{path}", json.dumps(body).encode(), headers)  # noqa: S310
+        try:
+            with urllib.request.urlopen(request, timeout=self.timeout, context=self._context()) as answer:  # noqa: S310
+                return dict(json.load(answer))
+        except urllib.error.HTTPError as error:
+            said = error.read().decode(errors="replace")
+            try:
+                detail = json.loads(said)
+            except ValueError:
+                detail = {"error": said, "code": -1}
+            raise Refused(f"etcd {endpoint} refused {path}: {detail.get('error') or detail.get('message')}", detail.get("code", -1)) from error
+
+    def post(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Call path with body on the first endpoint that answers.
+
+        Raises Unreachable when none does, Refused when etcd says no.
+        """
+        reasons = []
+        for endpoint in list(self.endpoints):
+            try:
+                if self.user and self._token is None and path != "auth/authenticate":
+                    self._authenticate(endpoint)
+                answer = self._post_to(endpoint, path, body or {})
+            except Refused:
+                raise
+            except (OSError, ValueError) as error:
+                reasons.append(f"{endpoint}: {getattr(error, 'reason', error)}")
+                continue
+            self.endpoints.remove(endpoint)
+            self.endpoints.insert(0, endpoint)
+            return answer
+        raise Unreachable(f"no etcd member answered: {'; '.join(reasons)}")
+
+    def _authenticate(self, endpoint: str) -> None:
+        try:
+            self._token = self._post_to(endpoint, "auth/authenticate", {"name": self.user, "password": self.password})["token"]
+        except Refused as refusal:
+            if refusal.code != FAILED_PRECONDITION:  # authentication is not enabled (yet): nobody needs a token
+                raise
+            self._token = ""
+
+    def members(self) -> list[Member]:
+        """The members, sorted by name."""
+        answer = self.post("cluster/member/list", {"linearizable": True})
+        return sorted(
+            (
+                Member(
+                    id=member["ID"],
+                    name=member.get("name", ""),
+                    peer_urls=tuple(member.get("peerURLs", ())),
+                    client_urls=tuple(member.get("clientURLs", ())),
+                    learner=bool(member.get("isLearner", False)),
+                )
+                for member in answer.get("members", ())
+            ),
+            key=lambda member: member.name,
+        )
+
+    def add(self, peer_url: str) -> list[Member]:
+        """Add a voting member that will be reached at peer_url; the members afterwards."""
+        self.post("cluster/member/add", {"peerURLs": [peer_url]})
+        return self.members()
+
+    def remove(self, member_id: str) -> None:
+        """Take a member out of the cluster."""
+        self.post("cluster/member/remove", {"ID": member_id})
+
+    def status(self) -> Status:
+        """The status of the first endpoint that answers."""
+        answer = self.post("maintenance/status")
+        return Status(
+            endpoint=self.endpoints[0],
+            id=answer["header"]["member_id"],
+            leader=answer.get("leader", "0"),
+            version=answer["version"],
+            revision=int(answer["header"].get("revision", 0)),
+            raft_index=int(answer.get("raftIndex", 0)),
+            db_bytes=int(answer.get("dbSize", 0)),
+            learner=bool(answer.get("isLearner", False)),
+            errors=tuple(answer.get("errors", ())),
+        )
+
+    def alarms(self) -> list[str]:
+        """Alarms that are raised, as `NOSPACE on member 1234`."""
+        answer = self.post("maintenance/alarm", {"action": "GET"})
+        return [f"{alarm.get('alarm', 'NONE')} on member {alarm.get('memberID', '?')}" for alarm in answer.get("alarms", ())]

@@ -1,0 +1,164 @@
+# Copyright: (c) 2026, Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One member of a service: what has to be done to its units, doing it, and waiting until it serves again.
+
+The decision (`plan`) is pure; `act` talks to systemd and to the member's own health endpoint.
+"""
+
+from __future__ import annotations
+
+import ssl
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed, run
+
+STRENGTH = {"none": 0, "reload": 1, "restart": 2}
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What systemd says of one unit (`systemctl show`): the values of LoadState, ActiveState, UnitFileState, Type,
+    RemainAfterExit and NeedDaemonReload."""
+
+    name: str
+    load: str
+    active: str
+    enabled: str
+    kind: str = ""
+    remains: str = "no"
+    stale: str = "no"
+
+    @property
+    def runs(self) -> bool:
+        """Whether it does its work: active, on the way there, or a finished one-shot (a timer's service, say)."""
+        done = self.kind == "oneshot" and self.remains == "no" and self.active != "failed"
+        return self.active in ("active", "activating", "reloading") or done
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing to do: enable, start, restart or reload a unit."""
+
+    verb: str
+    unit: str
+
+
+@dataclass(frozen=True)
+class Ready:
+    """How the member itself tells that it serves: a GET that has to answer with one of statuses.
+
+    ca, certificate and key are files on the host; without ca the system's authorities count.
+    """
+
+    url: str
+    ca: str | None = None
+    certificate: str | None = None
+    key: str | None = None
+    statuses: tuple[int, ...] = (200,)
+
+
+@dataclass
+class Outcome:
+    """What was done, and why a member is not ready (empty when it is)."""
+
+    steps: list[Step] = field(default_factory=list)
+    unready: str = ""
+    seconds: float = 0.0
+
+
+def plan(units: Sequence[Unit], effects: Mapping[str, str]) -> list[Step]:
+    """The steps that bring units to enabled and running, and make effects ({unit: reload or restart}) come true.
+
+    A unit that does not run yet is started, which makes any effect true. An effect may name a unit outside units
+    (a one-shot such as systemd-sysctl.service): it is carried out and nothing else. Raises Failed for an effect
+    that is neither reload nor restart.
+    """
+    steps: list[Step] = []
+    wrong = {unit: effect for unit, effect in effects.items() if effect not in STRENGTH}
+    if wrong:
+        raise Failed(f"effects: {wrong} - an effect is one of {', '.join(STRENGTH)}")
+    for unit in units:
+        if unit.enabled in ("disabled", "") and unit.load != "masked":
+            steps.append(Step("enable", unit.name))
+        if not unit.runs:
+            steps.append(Step("start", unit.name))
+        elif effects.get(unit.name, "none") != "none":
+            steps.append(Step(effects[unit.name], unit.name))
+    known = {unit.name for unit in units}
+    steps.extend(Step(effect, unit) for unit, effect in effects.items() if unit not in known and effect != "none")
+    return steps
+
+
+def parse_units(names: Sequence[str], shown: str) -> list[Unit]:
+    """Units from what `systemctl show -p ...` printed: one block of key=value lines for each name, in their order."""
+    blocks = [dict(line.partition("=")[::2] for line in block.splitlines()) for block in shown.strip().split("\n\n")]
+    return [
+        Unit(
+            name=name,
+            load=block.get("LoadState", ""),
+            active=block.get("ActiveState", ""),
+            enabled=block.get("UnitFileState", ""),
+            kind=block.get("Type", ""),
+            remains=block.get("RemainAfterExit", "no"),
+            stale=block.get("NeedDaemonReload", "no"),
+        )
+        for name, block in zip(names, blocks)
+    ]
+
+
+def read_units(names: Sequence[str]) -> list[Unit]:
+    """Ask systemd. A unit that does not exist comes back with load `not-found`."""
+    if not names:
+        return []
+    wanted = "LoadState,ActiveState,UnitFileState,Type,RemainAfterExit,NeedDaemonReload"
+    return parse_units(names, run(["systemctl", "show", "-p", wanted, "--", *names]).out)
+
+
+def context(ready: Ready) -> ssl.SSLContext | None:
+    """The TLS settings of a readiness call; None for plain HTTP."""
+    if not ready.url.startswith("https:"):
+        return None
+    settings = ssl.create_default_context(cafile=ready.ca)
+    if ready.certificate:
+        settings.load_cert_chain(ready.certificate, ready.key)
+    return settings
+
+
+def ask(ready: Ready, timeout: float = 5) -> str:
+    """One readiness call: empty when the member is ready, else the reason."""
+    try:
+        with urllib.request.urlopen(ready.url, timeout=timeout, context=context(ready)) as answer:  # noqa: S310
+            status = answer.status
+    except urllib.error.HTTPError as error:
+        status = error.code
+    except (OSError, ssl.SSLError, ValueError) as error:
+        return f"{ready.url}: {error}"
+    return "" if status in ready.statuses else f"{ready.url}: status {status}"
+
+
+def wait(ready: Ready, timeout: float, pause: float = 0.3) -> str:
+    """Call until the member is ready or timeout (seconds) is over. Empty when ready, else the last reason."""
+    end = time.monotonic() + timeout
+    while True:
+        reason = ask(ready)
+        if not reason or time.monotonic() > end:
+            return reason
+        time.sleep(pause)
+
+
+def journal(unit: str, lines: int = 12) -> str:
+    """The unit's last words."""
+    return run(["journalctl", "--no-pager", "-q", "-o", "cat", "-n", str(lines), "-u", unit], check=False).out.strip()
+
+
+def carry_out(step: Step, timeout: float) -> None:
+    """Do one step. Raises Failed with the unit's last words."""
+    verb = ["reload-or-restart"] if step.verb == "reload" else [step.verb]
+    done = run(["systemctl", *verb, "--", step.unit], timeout=timeout, check=False)
+    if done.status:
+        raise Failed(f"{step.unit}: {step.verb} failed: {done.err.strip()}\n{journal(step.unit)}")

@@ -1,0 +1,102 @@
+# Copyright: (c) 2026, Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Packages of a Debian-family host: what is missing, and its installation without any service being started."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed, run
+
+# invoke-rc.d asks this program before it starts a service; 101 forbids it
+# (https://people.debian.org/~hmh/invokerc.d-policyrc.d-specification.txt).
+POLICY = Path("/usr/sbin/policy-rc.d")
+APT = [
+    "apt-get",
+    "-q",
+    "-y",
+    "-o",
+    "DPkg::Lock::Timeout=120",
+    "-o",
+    "Dpkg::Options::=--force-confold",
+    "-o",
+    "Dpkg::Options::=--force-confdef",
+]
+QUIET = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_MODE": "l"}
+
+
+def missing(names: Iterable[str], status: str) -> list[str]:
+    """Which of names are not installed.
+
+    status is what `dpkg-query -W -f '${db:Status-Abbrev} ${Package}\\n'` printed; `ii ` and `hi ` are installed
+    (dpkg-query(1)). The order of names is kept.
+    """
+    installed = {line[3:].strip() for line in status.splitlines() if line[:2] in ("ii", "hi")}
+    return [name for name in names if name not in installed]
+
+
+def planned(simulation: str) -> list[str]:
+    """The packages that an `apt-get --simulate install` would set up: its `Inst name ...` lines, sorted."""
+    return sorted({line.split()[1] for line in simulation.splitlines() if line.startswith("Inst ")})
+
+
+def read_missing(names: list[str]) -> list[str]:
+    """Ask dpkg which of names are missing. Raises Failed on a host without dpkg."""
+    done = run(["dpkg-query", "-W", "-f", "${db:Status-Abbrev} ${Package}\n", *names], check=False)
+    return missing(names, done.out)
+
+
+@contextlib.contextmanager
+def services_stay_down() -> Iterator[None]:
+    """Let no package start its service: a service starts after it has its configuration, not before.
+
+    A policy that the host already has is put back afterwards, also when the installation fails.
+    """
+    kept = POLICY.read_bytes() if POLICY.exists() else None
+    descriptor, temporary = tempfile.mkstemp(dir=POLICY.parent, prefix=".policy-rc.d-")
+    with os.fdopen(descriptor, "w") as file:
+        file.write("#!/bin/sh\nexit 101\n")
+    Path(temporary).chmod(0o755)
+    Path(temporary).replace(POLICY)
+    try:
+        yield
+    finally:
+        if kept is None or kept == b"#!/bin/sh\nexit 101\n":  # the second: left by a run that was killed
+            POLICY.unlink()
+        else:
+            POLICY.write_bytes(kept)
+
+
+def write_before(files: dict[str, str]) -> None:
+    """Write configuration that a package reads while it is being installed: a path and its content each."""
+    for path, content in files.items():
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).write_text(content, encoding="utf-8")
+
+
+def install(names: list[str], *, check: bool) -> list[str]:
+    """Install names and what they need; the package lists are renewed when a name is not in them.
+
+    Returns the packages that were (with check: would be) set up. Raises Failed with what apt said.
+    """
+    simulation = run([*APT, "--simulate", "--no-install-recommends", "install", *names], env=QUIET, check=False)
+    if simulation.status and not check:
+        run([*APT, "update"], env=QUIET)
+        simulation = run([*APT, "--simulate", "--no-install-recommends", "install", *names], env=QUIET, check=False)
+    if simulation.status:
+        if check:  # package lists that are missing or old: a run would renew them first
+            return sorted(names)
+        raise Failed(f"apt can't install {', '.join(names)}: {simulation.err.strip()[-2000:]}")
+    plan = planned(simulation.out)
+    if not check:
+        with services_stay_down():
+            done = run([*APT, "--no-install-recommends", "install", *names], env=QUIET, timeout=1800, check=False)
+            if done.status:  # the lists may name files that the archive has replaced since
+                run([*APT, "update"], env=QUIET)
+                run([*APT, "--no-install-recommends", "install", *names], env=QUIET, timeout=1800)
+    return plan

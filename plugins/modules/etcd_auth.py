@@ -1,0 +1,119 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: etcd_auth
+short_description: Reconcile the users of an etcd cluster and switch authentication on
+version_added: 0.1.0
+author:
+  - Holdfast founders (@holdfast)
+description:
+  - Brings the declared users, their passwords and the key prefixes that they may use to the cluster, in one call.
+  - Users and roles that are not declared are left alone.
+extends_documentation_fragment:
+  - holdfast.platform.etcd
+attributes:
+  check_mode:
+    support: full
+    description: Says what would be done; on a cluster that does not exist yet, everything.
+  diff_mode:
+    support: none
+    description: RV(steps) says what changed.
+options:
+  users:
+    description: Users other than root.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Name of the user, and of its role.
+        type: str
+        required: true
+      password:
+        description: Its password.
+        type: str
+        required: true
+      prefixes:
+        description: Key prefixes that it may read and write.
+        type: list
+        elements: str
+        default: []
+"""
+
+EXAMPLES = r"""
+- name: Reconcile the users
+  holdfast.platform.etcd_auth:
+    endpoints: [https://10.77.1.11:2379]
+    ca: /etc/holdfast/pki/etcd/ca.crt
+    certificate: /etc/holdfast/pki/etcd/etcd.crt
+    key: /etc/holdfast/pki/etcd/etcd.key
+    password: "{{ etcd_root_password }}"
+    users:
+      - {name: postgresql, password: "{{ password }}", prefixes: [/holdfast/postgresql/]}
+  run_once: true
+"""
+
+RETURN = r"""
+steps:
+  description: What was done, in the order in which it was done.
+  type: list
+  elements: str
+  returned: always
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.holdfast.platform.plugins.module_utils import _etcd_auth as rules
+from ansible_collections.holdfast.platform.plugins.module_utils._etcd import Client, Unreachable
+from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "endpoints": {"type": "list", "elements": "str", "required": True},
+            "ca": {"type": "path", "required": True},
+            "certificate": {"type": "path", "required": True},
+            "key": {"type": "path", "required": True, "no_log": False},
+            "user": {"type": "str", "default": "root"},
+            "password": {"type": "str", "no_log": True, "required": True},
+            "users": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "name": {"type": "str", "required": True},
+                    "password": {"type": "str", "required": True, "no_log": True},
+                    "prefixes": {"type": "list", "elements": "str", "default": []},
+                },
+            },
+        },
+        supports_check_mode=True,
+    )
+    given = module.params
+    users = [rules.User(user["name"], user["password"], tuple(user["prefixes"])) for user in given["users"]]
+    access = {name: given[name] for name in ("ca", "certificate", "key")}
+    client = Client(given["endpoints"], **access, user=given["user"], password=given["password"])
+    try:
+        try:
+            actual = rules.read(client, access, users)
+        except Unreachable:
+            if not module.check_mode:
+                raise
+            actual = rules.Actual()
+        steps = rules.plan(actual, given["password"], users)
+        if not module.check_mode:
+            for step in steps:
+                client.post(step.path, step.body)
+    except Failed as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(changed=bool(steps), steps=[step.words for step in steps])
+
+
+if __name__ == "__main__":
+    main()

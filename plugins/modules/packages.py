@@ -1,0 +1,82 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: packages
+short_description: Install a service's packages without starting the service
+version_added: 0.1.0
+author:
+  - Holdfast founders (@holdfast)
+description:
+  - Installs what is missing in one call and starts nothing. The service starts once it has its configuration.
+  - A package that is installed is left as it is, whatever its version; versions change through the V(upgrade) verb of a role.
+  - Complete in check mode on a host where nothing is installed, and where the package lists are missing.
+attributes:
+  check_mode:
+    support: full
+    description: Says which packages would be installed.
+  diff_mode:
+    support: none
+    description: Packages have no diff.
+options:
+  names:
+    description: Packages that have to be there.
+    type: list
+    elements: str
+    required: true
+  before:
+    description:
+      - Files that a package reads while it is being installed; a path and its content each.
+      - They are written only when something has to be installed. A bundle owns them afterwards, if anything does.
+    type: dict
+    default: {}
+"""
+
+EXAMPLES = r"""
+- name: Install the packages
+  holdfast.platform.packages:
+    names: [postgresql-17, patroni]
+    before:
+      /etc/postgresql-common/createcluster.d/holdfast.conf: "create_main_cluster = false\n"
+"""
+
+RETURN = r"""
+installed:
+  description: The packages that were set up, with what they needed.
+  type: list
+  elements: str
+  returned: always
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.holdfast.platform.plugins.module_utils import _packages
+from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "names": {"type": "list", "elements": "str", "required": True},
+            "before": {"type": "dict", "default": {}},
+        },
+        supports_check_mode=True,
+    )
+    try:
+        wanted = _packages.read_missing(module.params["names"])
+        installed: list[str] = []
+        if wanted:
+            if not module.check_mode:
+                _packages.write_before(module.params["before"])
+            installed = _packages.install(wanted, check=module.check_mode)
+    except Failed as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(changed=bool(wanted), installed=installed)
+
+
+if __name__ == "__main__":
+    main()
