@@ -1,0 +1,103 @@
+# Copyright: (c) 2026, Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who may connect to whom: the catalogue's flows, laid over an inventory.
+
+Pure: what an inventory says comes through the small interface `Peers`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Protocol
+
+from ansible_collections.holdfast.platform.plugins.plugin_utils._catalogue import Catalogue, CatalogueError, Service
+from ansible_collections.holdfast.platform.plugins.plugin_utils._problems import Problem
+
+Overrides = Mapping[str, Mapping[str, int]]
+
+
+class Peers(Protocol):
+    """What flows ask of an inventory. Addresses are texts."""
+
+    def everyone(self) -> Iterable[str]:
+        """Return the addresses of all hosts."""
+
+    def members(self, service: str) -> Iterable[str]:
+        """Return the addresses of the hosts in a service's group."""
+
+    def tier(self, tier: str) -> Iterable[str]:
+        """Return the addresses of the hosts in a tier."""
+
+    def admin(self) -> Iterable[str]:
+        """Return the addresses and networks that administrators come from."""
+
+
+@dataclass(frozen=True)
+class Inbound:
+    """What a host accepts at one port. `sources` are addresses and networks in order, none inside another."""
+
+    service: str
+    port_name: str
+    port: int
+    protocol: str
+    sources: tuple[str, ...]
+
+
+def sources(catalogue: Catalogue, peers: Peers, service: str, port: str) -> tuple[str, ...]:
+    """Return who may connect to a port of a service's members; nobody when no flow leads there.
+
+    :raises CatalogueError: unknown service or port.
+    """
+    catalogue.port(service, port)
+    return _merged(_allowed(catalogue, peers, catalogue.service(service), port))
+
+
+def inbound(catalogue: Catalogue, peers: Peers, services: Iterable[Service], overrides: Overrides) -> list[Inbound]:
+    """Return all that a host with these services accepts, in the order of start and then of the ports' names.
+
+    :raises CatalogueError: two of the services listen on one port, or an override names what there is not.
+    """
+    given = list(services)
+    problems = catalogue.judge_ports(overrides, "inventory", "site_ports")
+    for clash in catalogue.clashes(given, overrides):
+        problems.append(Problem("inventory", "site_ports", None, clash, "move one of them"))
+    if problems:
+        raise CatalogueError(problems)
+    order = catalogue.order()
+    found = []
+    for service in sorted(given, key=lambda service: order.index(service.name)):
+        for name, port in sorted(service.ports.items()):
+            allowed = _merged(_allowed(catalogue, peers, service, name))
+            if allowed:
+                number = catalogue.port(service.name, name, overrides)
+                found.append(Inbound(service.name, name, number, port.protocol, allowed))
+    return found
+
+
+def _allowed(catalogue: Catalogue, peers: Peers, service: Service, port: str) -> Iterable[str]:
+    for source in sorted({source for flow in service.flows if flow.to == port for source in flow.sources}):
+        if source == "admin":
+            yield from peers.admin()
+        elif source == "site":
+            yield from peers.everyone()
+        elif source.startswith("tier/"):
+            yield from peers.tier(source.removeprefix("tier/"))
+        elif catalogue.service(source).everywhere:
+            yield from peers.everyone()
+        else:
+            yield from peers.members(source)
+
+
+def _merged(texts: Iterable[str]) -> tuple[str, ...]:
+    """Sort by number and drop what lies inside another, which an nftables set refuses as a conflicting interval."""
+    kept: list[tuple[IPv4Network | IPv6Network, str]] = []
+    networks = {ip_network(text): text for text in texts}
+    for network in sorted(
+        networks, key=lambda network: (network.version, int(network.network_address), network.prefixlen)
+    ):
+        if not kept or kept[-1][0].version != network.version or network.network_address not in kept[-1][0]:
+            kept.append((network, networks[network]))
+    return tuple(text for _, text in kept)
