@@ -1,0 +1,129 @@
+# Copyright: (c) 2026, Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Opening the site's secret store from a run's variables: what the lookup and the actions share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.holdfast.platform.plugins.plugin_utils._catalogue import (
+    Catalogue,
+    CatalogueError,
+    SecretPolicy,
+    load,
+)
+from ansible_collections.holdfast.platform.plugins.plugin_utils._duration import format_duration
+from ansible_collections.holdfast.platform.plugins.plugin_utils._secrets import (
+    Policy,
+    SecretsError,
+    Store,
+    check_name,
+    placeholder,
+    split_path,
+)
+from ansible_collections.holdfast.platform.plugins.plugin_utils._vault_files import Passwords, VaultFiles
+
+
+def open_store(variables: Mapping[str, Any], templar: Any, loader: Any) -> Store:
+    """The store that `secrets_dir` and `secrets_vault_password_file` name, for one host's variables.
+
+    Raises SecretsError when neither `secrets_dir` nor an inventory directory is known.
+    """
+    directory = templar.template(variables.get("secrets_dir"))
+    if not directory:
+        inventory = variables.get("inventory_dir")
+        if not inventory:
+            raise SecretsError("secrets_dir: is not set, and this inventory has no directory to hold secrets; set it")
+        directory = Path(str(inventory)) / "secrets"
+    password_file = templar.template(variables.get("secrets_vault_password_file"))
+    return VaultFiles(
+        Path(str(directory)).expanduser(),
+        Passwords(loader, str(Path(str(password_file)).expanduser()) if password_file else None),
+    )
+
+
+def read_value(store: Store, path: str, *, version: str = "current", check: bool = False) -> str:
+    """One version of a secret. In check mode a missing current value is a placeholder of the declared shape.
+
+    Raises SecretsError that names the step or the descriptor key which would make the secret.
+    """
+    owner, name = split_path(path)
+    secret = store.read(owner).get(name)
+    if secret is None:
+        policy = declared_policy(owner, name)
+        if check and version == "current":
+            return placeholder(f"{owner}/{name}", policy or Policy())
+        raise SecretsError(f"{path}: is not in {store.describe(owner)}; {_who_makes(owner, name, policy)}")
+    value = getattr(secret, version)
+    if not isinstance(value, str):
+        raise SecretsError(f"{path}: has no {version} value in {store.describe(owner)}")
+    return value
+
+
+def declared_policy(owner: str, name: str) -> Policy | None:
+    """The policy in the owner's descriptor, or None when no descriptor declares the secret."""
+    service = _catalogue().services.get(owner)
+    return next((_policy(secret) for secret in service.secrets if secret.name == name), None) if service else None
+
+
+def declared_policies(
+    groups: Mapping[str, Sequence[str]], extra: Mapping[str, Mapping[str, Any]]
+) -> dict[str, dict[str, Policy]]:
+    """What the inventory's services and the site itself ask for: {owner: {name: policy}}.
+
+    groups: the inventory's groups with their hosts; an empty group asks for nothing. extra: the site's own, as data.
+    """
+    catalogue = _catalogue()
+    declared: dict[str, dict[str, Policy]] = {}
+    placed = catalogue.placed(name for name, hosts in groups.items() if hosts)
+    for secret in catalogue.secrets_of(service.name for service in placed):
+        declared.setdefault(secret.owner, {})[secret.name] = _policy(secret)
+    for owner, policies in extra.items():
+        for name, data in policies.items():
+            where = f"extra.{check_name('owner of secrets', owner)}.{check_name('secret', name)}"
+            if name in declared.get(owner, {}):
+                raise SecretsError(f"{where}: roles/{owner}/meta/service.yml declares it already; take it out of extra")
+            declared.setdefault(owner, {})[name] = Policy.of(data or {}, where)
+    return declared
+
+
+def declared_certificates(service: str) -> dict[str, dict[str, Any]]:
+    """The certificates that a service's descriptor declares, by name, in the form in which a task would give them."""
+    try:
+        certificates = _catalogue().certificates_of(service)
+    except CatalogueError as error:
+        raise SecretsError(str(error)) from error
+    return {
+        certificate.name: {
+            "owner": certificate.owner,
+            "group": certificate.group,
+            "usage": list(certificate.usage),
+            "names": list(certificate.names),
+        }
+        for certificate in certificates
+    }
+
+
+def _catalogue() -> Catalogue:
+    try:
+        return load(check=False)
+    except CatalogueError as error:
+        raise SecretsError(str(error)) from error
+
+
+def _policy(secret: SecretPolicy) -> Policy:
+    lifetime = format_duration(secret.lifetime) if secret.lifetime else None
+    return Policy(secret.length, secret.alphabet, lifetime, secret.rotation)
+
+
+def _who_makes(owner: str, name: str, policy: Policy | None) -> str:
+    """Say which step makes a secret that is missing, or what would declare it."""
+    step = "the task holdfast.platform.secrets, the first of playbooks/site.yml,"
+    if owner == "pki":
+        return f"{step} makes the site's CA"
+    if policy is not None:
+        return f"{step} makes it"
+    return f"nothing declares it: add secrets.{name} to roles/{owner}/meta/service.yml, then {step} makes it"

@@ -1,0 +1,190 @@
+# Copyright: (c) 2026, Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a secret is, how one is made, and what every backend can do. Nothing here reads or writes a file."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import os
+import re
+import secrets
+import string
+from collections.abc import Mapping, MutableMapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Protocol
+
+from ansible_collections.holdfast.platform.plugins.plugin_utils._duration import parse_duration
+
+# Owner and name end up in file names, in paths of a key-value server and in messages.
+NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+
+ALPHABETS = {"alnum": string.ascii_letters + string.digits, "hex": "0123456789abcdef", "base64": ""}
+ROTATIONS = ("replace", "alternate", "none")
+
+# Placeholders of check mode come from this. Drawn when the module is first loaded: the inventory plugin loads it
+# in the main process, the workers that are forked later share it, so that one run sees one value for one name.
+_RUN_KEY = os.urandom(32)
+
+
+class SecretsError(Exception):
+    """Something about secrets that a person has to put right; the text says what and where, never a value."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How a secret is made and when it is due.
+
+    length: characters for `alnum` and `hex`; bytes, before they are encoded, for `base64`.
+    lifetime: span after which it is due for rotation (`90d`), or None.
+    rotation: `replace` keeps one value, `alternate` has two users in turn, `none` is never rotated.
+    """
+
+    length: int = 32
+    alphabet: str = "alnum"
+    lifetime: str | None = None
+    rotation: str = "replace"
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any], where: str) -> Policy:
+        """Read a policy as descriptors and files hold it; raise SecretsError naming `where`, the key and the fix."""
+        known = {"length": 32, "alphabet": "alnum", "lifetime": None, "rotation": "replace"}
+        for key in data:
+            if key not in known:
+                raise SecretsError(f"{where}: unknown key '{key}'; known are {', '.join(known)}")
+        policy = cls(**{**known, **data})
+        if not isinstance(policy.length, int) or isinstance(policy.length, bool) or not 8 <= policy.length <= 4096:
+            raise SecretsError(f"{where}: length is {policy.length!r}, it has to be a number from 8 to 4096")
+        if policy.alphabet not in ALPHABETS:
+            raise SecretsError(f"{where}: alphabet is {policy.alphabet!r}, it has to be one of {', '.join(ALPHABETS)}")
+        if policy.rotation not in ROTATIONS:
+            raise SecretsError(f"{where}: rotation is {policy.rotation!r}, it has to be one of {', '.join(ROTATIONS)}")
+        if policy.lifetime is not None:
+            try:
+                parse_duration(str(policy.lifetime))
+            except ValueError as error:
+                raise SecretsError(f"{where}: lifetime: {error}") from error
+        return policy
+
+    def as_data(self) -> dict[str, Any]:
+        """The policy as a file holds it."""
+        data: dict[str, Any] = {"length": self.length, "alphabet": self.alphabet, "rotation": self.rotation}
+        if self.lifetime is not None:
+            data["lifetime"] = self.lifetime
+        return data
+
+
+@dataclass(frozen=True)
+class Secret:
+    """One secret of one owner with its versions.
+
+    current: the value in use. previous: still valid while a rotation drains it. next: made, not yet in use.
+    created: when `current` was made, ISO 8601 in UTC. policy: None for what is not drawn at random (keys of the CA).
+    """
+
+    current: str = field(repr=False)
+    created: str
+    previous: str | None = field(default=None, repr=False)
+    next: str | None = field(default=None, repr=False)
+    policy: Policy | None = None
+
+    @classmethod
+    def of(cls, data: Any, where: str) -> Secret:
+        """Read one entry of a file; raise SecretsError naming `where` and the key. Values stay out of the message."""
+        if not isinstance(data, dict):
+            raise SecretsError(f"{where}: is not a mapping with the key 'current'")
+        versions = {key: data.get(key) for key in ("current", "previous", "next")}
+        for key, value in versions.items():
+            if not (isinstance(value, str) and value) and (key == "current" or value is not None):
+                raise SecretsError(f"{where}.{key}: has to be a text that is not empty")
+        rest = {key: value for key, value in data.items() if key not in versions and key != "created"}
+        return cls(
+            **versions,  # type: ignore[arg-type]
+            created=str(data.get("created", "")),
+            policy=Policy.of(rest, where) if rest else None,
+        )
+
+    def as_data(self) -> dict[str, Any]:
+        """The entry as a file holds it."""
+        data: dict[str, Any] = {"current": self.current, "created": self.created}
+        if self.previous is not None:
+            data["previous"] = self.previous
+        if self.next is not None:
+            data["next"] = self.next
+        return data | (self.policy.as_data() if self.policy else {})
+
+    def versions(self) -> list[str]:
+        """Every value that may still be in use or come into use, the current one first."""
+        return [value for value in (self.current, self.next, self.previous) if value is not None]
+
+
+class Store(Protocol):
+    """A backend. Both calls raise SecretsError; a failed transaction leaves the old state intact."""
+
+    def read(self, owner: str) -> Mapping[str, Secret]:
+        """All secrets of an owner by name; empty when the owner has none."""
+
+    def transaction(self, owner: str) -> AbstractContextManager[MutableMapping[str, Secret]]:
+        """Hold the owner's secrets alone, change the mapping, and have all of it written at the end, or nothing."""
+
+    def describe(self, owner: str) -> str:
+        """Where this owner's secrets are, for messages."""
+
+
+def check_name(kind: str, name: object) -> str:
+    """Return the name when it may name an owner or a secret, else raise SecretsError."""
+    if not isinstance(name, str) or NAME.fullmatch(name) is None:
+        raise SecretsError(
+            f"'{name}' can't name a {kind}: use lower-case letters, digits and _, starting with a letter"
+        )
+    return name
+
+
+def split_path(path: object) -> tuple[str, str]:
+    """Split `etcd/root` into owner and name."""
+    owner, slash, name = str(path).partition("/")
+    if not slash:
+        raise SecretsError(f"'{path}' is no secret; write <owner>/<name>, such as etcd/root")
+    return check_name("owner of secrets", owner), check_name("secret", name)
+
+
+def generate(policy: Policy) -> str:
+    """Draw a new value from the system's random source."""
+    if policy.alphabet == "base64":
+        return base64.b64encode(secrets.token_bytes(policy.length)).decode()
+    return "".join(secrets.choice(ALPHABETS[policy.alphabet]) for _ in range(policy.length))
+
+
+def placeholder(path: str, policy: Policy, key: bytes = _RUN_KEY) -> str:
+    """A value of the policy's shape for check mode: the same within a run, unrelated to any real value."""
+    stream = hashlib.shake_256(hmac.digest(key, path.encode(), "sha256")).digest(policy.length)
+    if policy.alphabet == "base64":
+        return base64.b64encode(stream).decode()
+    letters = ALPHABETS[policy.alphabet]
+    return "".join(letters[byte % len(letters)] for byte in stream)
+
+
+def missing(present: Mapping[str, Secret], declared: Mapping[str, Policy]) -> list[str]:
+    """Names that are declared and not there, sorted."""
+    return sorted(declared.keys() - present.keys())
+
+
+def fill(held: MutableMapping[str, Secret], declared: Mapping[str, Policy], now: datetime) -> list[str]:
+    """Make what is missing, give what is there today's policy, and return the names that were made."""
+    made = missing(held, declared)
+    for name in made:
+        held[name] = Secret(current=generate(declared[name]), created=stamp(now), policy=declared[name])
+    for name, policy in declared.items():
+        # A new policy counts from the next rotation on; the value stays what clients use.
+        if held[name].policy != policy:
+            held[name] = replace(held[name], policy=policy)
+    return made
+
+
+def stamp(now: datetime) -> str:
+    """A moment (in UTC) as the files hold it."""
+    return now.strftime("%Y-%m-%dT%H:%M:%SZ")
