@@ -1,0 +1,90 @@
+# Everything that a person or a pipeline does with this checkout. `make` alone lists it.
+
+# Which inventory, and the name of its lab on this machine: several labs can be up side by side.
+SITE ?= lab
+LAB ?= holdfast
+# For zone-cut: in, out or both.
+WAY ?= both
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+export HOLDFAST_LAB := $(LAB)
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+
+lab := .venv/bin/python -m tests.lab
+play := .venv/bin/ansible-playbook -i inventories/$(SITE)
+
+.PHONY: help
+help: ## list what can be made
+	@awk -F ':.*## ' '/^## /{printf "\n%s\n", substr($$0, 4)} /^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+## A site on this machine (SITE=lab, an inventory; LAB=holdfast, its name here)
+
+.PHONY: site lab lab-status ssh lab-down
+site: lab ## the lab, and its whole site on it
+	@$(play) playbooks/site.yml $(ARGS)
+	@$(lab) tour
+
+lab: venv ## only the lab: hosts that one can log in to
+	@$(lab) up --site $(SITE)
+
+lab-status: venv ## its hosts, zones and cuts
+	@$(lab) status
+
+ssh: venv ## log in to HOST=data-a1, or run CMD='...' there
+	@$(lab) ssh '$(HOST)' $(if $(CMD),'$(subst ','\'',$(CMD))')
+
+lab-down: venv ## remove the lab
+	@$(lab) down
+
+## What it does
+
+.PHONY: check verify
+check: venv ## check mode of the site with the difference: what a run would change
+	@$(play) playbooks/site.yml --check --diff $(ARGS)
+
+verify: venv ## does every service work? read-only
+	@$(play) playbooks/verify.yml $(ARGS)
+
+## Zones that fail (ZONE=b)
+
+.PHONY: zone-cut zone-kill zone-heal
+zone-cut: venv ## cut a zone off from the others; WAY=in or out for one direction
+	@$(lab) zone-cut '$(ZONE)' --way '$(WAY)'
+
+zone-kill: venv ## kill all its hosts at once; they stay down
+	@$(lab) zone-kill '$(ZONE)'
+
+zone-heal: venv ## connect it again, start its hosts
+	@$(lab) zone-heal '$(ZONE)'
+
+## Tests
+
+.PHONY: test lint unit
+test: lint unit ## the whole proof that a change needs
+
+lint: venv ## ansible-lint, yamllint, ruff, mypy
+	ruff check .
+	ruff format --check .
+	mypy
+	yamllint -s .
+	ansible-lint
+
+unit: venv ## unit tests, on every ansible-core that this machine's Pythons allow; ARGS for pytest
+	@for version in $$(tests/venv.sh pythons); do \
+		tests/venv.sh make .cache/venvs/$$version unit $$version && \
+		echo "unit tests on Python $$version, $$(.cache/venvs/$$version/bin/ansible --version | head -n 1)" && \
+		.cache/venvs/$$version/bin/python -m pytest -q tests/unit $(ARGS) || exit 1; \
+	done
+
+## The checkout
+
+.PHONY: venv clean
+venv: ## the virtual environment that all of this runs in
+	@tests/venv.sh make .venv dev
+
+clean: ## remove the lab, and all that was downloaded or built for it
+	@if [ -x .venv/bin/python ]; then $(lab) clean; fi
+	rm -rf .venv .cache .ansible
