@@ -92,7 +92,7 @@ from typing import Any
 from ansible.errors import AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin
 
-from ansible_collections.holdfast.platform.plugins.plugin_utils import _catalogue, _lab, _site
+from ansible_collections.holdfast.platform.plugins.plugin_utils import _catalogue, _lab, _site, _vault_files
 from ansible_collections.holdfast.platform.plugins.plugin_utils._problems import InvalidError, read
 
 
@@ -119,6 +119,9 @@ class InventoryModule(BaseInventoryPlugin):
                 f"{count} problem{'s' if count > 1 else ''} in the site model:\n{error}"
             ) from error
         self._fill(site, lab)
+        variables = lab.variables() if lab else {}
+        directory = variables.get("secrets_dir", str(Path(path).parent / "secrets"))
+        _vault_files.preload(directory, variables.get("secrets_vault_password_file"), loader)
 
     def _fill(self, site: _site.Site, lab: _lab.Lab | None) -> None:
         inventory = self.inventory

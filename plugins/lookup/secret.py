@@ -28,7 +28,8 @@ options:
     default: current
 notes:
   - The directory is the variable V(secrets_dir) (default C(secrets) in the inventory's directory).
-    The vault password is the one of the run, or the file or program that the variable V(secrets_vault_password_file) names.
+    The vault password is the one of the run, or the file or program that the variable
+    V(secrets_vault_password_file) names.
   - Pass values only to module options that are marked C(no_log), or into files that only their user can read.
 """
 

@@ -37,7 +37,8 @@ options:
     default: {}
 notes:
   - The directory is the variable V(secrets_dir) (default C(secrets) in the inventory's directory).
-    The vault password is the one of the run, or the file or program that the variable V(secrets_vault_password_file) names.
+    The vault password is the one of the run, or the file or program that the variable
+    V(secrets_vault_password_file) names.
 seealso:
   - plugin: holdfast.platform.secret
     plugin_type: lookup

@@ -26,8 +26,10 @@ from ansible_collections.holdfast.platform.plugins.plugin_utils._secrets import 
 # Seconds that a writer waits for another one; a transaction takes some milliseconds.
 LOCK_WAIT = 10.0
 
-# What was decrypted in this process or, before the fork, in its parent: {(path, mtime in ns, size): secrets}.
-_cache: dict[tuple[str, int, int], Mapping[str, Secret]] = {}
+_PUT_BACK = "Nothing was changed; put back a copy from your version control or backup"
+
+# What was decrypted in this process or, before the fork, in its parent: {(path, inode, mtime in ns, size): secrets}.
+_cache: dict[tuple[str, int, int, int], Mapping[str, Secret]] = {}
 
 
 @dataclass
@@ -84,7 +86,7 @@ class VaultFiles:
         try:
             with path.open("rb") as file:
                 status = os.fstat(file.fileno())
-                key = (str(path), status.st_mtime_ns, status.st_size)
+                key = (str(path), status.st_ino, status.st_mtime_ns, status.st_size)
                 if key not in _cache:
                     _cache[key] = self._decrypt(path, file.read())[0]
         except FileNotFoundError:
@@ -110,10 +112,9 @@ class VaultFiles:
             yield held
             if held != before:
                 plain = yaml.safe_dump({name: held[name].as_data() for name in sorted(held)}, sort_keys=True)
-                # As ansible-vault does: the default identity stays out of the header.
-                encrypted = self.passwords.library(path).encrypt(plain, secret, vault_id=vault_id)
+                # The password that opened the file closes it again: a change of password is its own step.
                 try:
-                    _replace(path, encrypted)
+                    _replace(path, self.passwords.library(path).encrypt(plain, secret, vault_id=vault_id))
                 except OSError as error:
                     raise SecretsError(
                         f"{path}: can't be written, what was there is unchanged: {error.strerror}"
@@ -134,26 +135,20 @@ class VaultFiles:
     def _decrypt(self, path: Path, data: bytes) -> tuple[dict[str, Secret], str, Any]:
         """The secrets in a file's bytes, and identity and password that opened it. Raises SecretsError."""
         if not is_encrypted(data):
-            what = "is empty; it was cut off" if not data.strip() else "is not an Ansible Vault file"
-            raise SecretsError(
-                f"{path}: {what}. Nothing was changed; put back a copy from your version control or backup"
-            )
+            what = "was cut off, nothing is left of it" if not data.strip() else "is not an Ansible Vault file"
+            raise SecretsError(f"{path}: {what}. {_PUT_BACK}")
         if not data.endswith(b"\n"):
-            raise SecretsError(
-                f"{path}: was cut off (its last line has no end). Nothing was changed; "
-                "put back a copy from your version control or backup"
-            )
+            raise SecretsError(f"{path}: was cut off, its last line has no end. {_PUT_BACK}")
         try:
             plain, identity, secret = self.passwords.library(path).decrypt_and_get_vault_id(data)
         except AnsibleError as error:
             if _body_broken(data):
                 raise SecretsError(
-                    f"{path}: was cut off or altered (its body is not what Ansible Vault writes). Nothing was changed; "
-                    "put back a copy from your version control or backup"
+                    f"{path}: was cut off or altered, its body is not what Ansible Vault writes. {_PUT_BACK}"
                 ) from error
             raise SecretsError(
-                f"{path}: none of the vault passwords opens it. Either the password is wrong (see --vault-password-file "
-                "and secrets_vault_password_file), or the file was altered. Nothing was changed"
+                f"{path}: none of the vault passwords opens it. Either the password is wrong "
+                "(see --vault-password-file and secrets_vault_password_file), or the file was altered. Nothing was changed"
             ) from error
         try:
             content = yaml.load(plain, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - safe loaders
