@@ -6,6 +6,10 @@ LAB ?= holdfast
 # For zone-cut: in, out or both.
 WAY ?= both
 
+# As typed, dollars and all.
+override CMD := $(value CMD)
+export CMD
+
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
@@ -34,7 +38,7 @@ lab-status: venv ## its hosts, zones and cuts
 	@$(lab) status
 
 ssh: venv ## log in to HOST=data-a1, or run CMD='...' there
-	@$(lab) ssh '$(HOST)' $(if $(CMD),'$(subst ','\'',$(CMD))')
+	@$(lab) ssh '$(HOST)' $(if $(CMD),"$$CMD")
 
 lab-down: venv ## remove the lab
 	@$(lab) down
@@ -62,22 +66,26 @@ zone-heal: venv ## connect it again, start its hosts
 
 ## Tests
 
-.PHONY: test lint unit
-test: lint unit ## the whole proof that a change needs
+.PHONY: test lint unit sanity
+test: lint sanity unit ## the whole proof that a change needs
 
 lint: venv ## ansible-lint, yamllint, ruff, mypy
 	ruff check .
 	ruff format --check .
 	mypy
 	yamllint -s .
-	ansible-lint
+	ansible-lint --strict
 
 unit: venv ## unit tests, on every ansible-core that this machine's Pythons allow; ARGS for pytest
 	@for version in $$(tests/venv.sh pythons); do \
-		tests/venv.sh make .cache/venvs/$$version unit $$version && \
-		echo "unit tests on Python $$version, $$(.cache/venvs/$$version/bin/ansible --version | head -n 1)" && \
-		.cache/venvs/$$version/bin/python -m pytest -q tests/unit $(ARGS) || exit 1; \
+		if [ -z "$$venv" ]; then venv=.venv; else \
+			venv=.cache/venvs/$$version; tests/venv.sh make $$venv unit $$version || exit 1; fi; \
+		echo "unit tests on Python $$version, $$($$venv/bin/ansible --version | head -n 1)"; \
+		$$venv/bin/python -m pytest -q tests/unit $(ARGS) || exit 1; \
 	done
+
+sanity: venv ## ansible-test sanity on an export of the checkout, without containers; ARGS names single tests
+	@python -m tests.sanity $(ARGS)
 
 ## The checkout
 

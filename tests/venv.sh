@@ -5,6 +5,7 @@
 #
 # Makes a virtual environment from pyproject.toml, with the Pythons of this machine and nothing but PyPI.
 #   tests/venv.sh pythons              the versions that this machine has, newest first
+#   tests/venv.sh python 3.x           the interpreter of a version; fails when there is none
 #   tests/venv.sh make DIR GROUP [3.x] DIR, with a dependency group, for a version (default: the newest)
 # At once when it is there already: a stamp in it says what it was made from.
 set -euo pipefail
@@ -69,15 +70,23 @@ make_venv() {
         exit 1
     fi
     stamp="$python $group $(sha256sum < pyproject.toml)"
-    if [ "$(cat "$directory/.stamp" 2> /dev/null)" = "$stamp" ] && "$directory/bin/python" -c ''; then return; fi
+    fresh() { [ "$(cat "$directory/.stamp" 2> /dev/null)" = "$stamp" ] && "$directory/bin/python" -c ''; }
+    if fresh; then return; fi
+    mkdir -p .cache
+    exec 9> .cache/venv.lock
+    flock 9
+    if fresh; then return; fi
     echo "making $directory: $group on Python $version" >&2
-    uv venv --quiet --clear --relocatable -p "$python" "$directory"
-    VIRTUAL_ENV=$directory uv pip install --quiet --group "$group"
+    if [ "$(cut -d ' ' -f 1 "$directory/.stamp" 2> /dev/null)" != "$python" ]; then
+        uv venv --quiet --clear --relocatable -p "$python" "$directory"
+    fi
+    VIRTUAL_ENV=$directory uv pip install --quiet --exact --group "$group"
     echo "$stamp" > "$directory/.stamp"
 }
 
 case ${1:-} in
     pythons) pythons ;;
+    python) python_of "$2" ;;
     make) make_venv "${@:2}" ;;
-    *) sed -n '6,9s/^# *//p' "$0" >&2; exit 2 ;;
+    *) sed -n '6,10s/^# *//p' "$0" >&2; exit 2 ;;
 esac

@@ -12,14 +12,14 @@ from collections.abc import Sequence
 
 import docker
 
-from .lab import Lab
+from .lab import DEFAULT, Lab
 from .machine import LabError
 
 
 def parser() -> argparse.ArgumentParser:
     """The verbs and their arguments; the environment names the lab (HOLDFAST_LAB)."""
     top = argparse.ArgumentParser(prog="python -m tests.lab", description="A site on this machine.")
-    top.add_argument("--lab", default=os.environ.get("HOLDFAST_LAB") or "holdfast", help="name of the lab")
+    top.add_argument("--lab", default=os.environ.get("HOLDFAST_LAB") or DEFAULT, help="name of the lab")
     verbs = top.add_subparsers(dest="verb", required=True)
     up = verbs.add_parser("up", help="bring the lab up")
     up.add_argument("--site", default="lab", help="directory under inventories/")

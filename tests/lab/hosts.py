@@ -75,6 +75,7 @@ def router(lab: str, site: Site, image: str, labels: dict[str, str]) -> dict[str
         "Entrypoint": ["/bin/sleep", "infinity"],
         "HostConfig": {
             "Init": True,
+            "CapAdd": ["NET_ADMIN"],
             "Sysctls": {"net.ipv4.ip_forward": "1"},
             "RestartPolicy": {"Name": "unless-stopped"},
             "NetworkMode": f"{lab}-{first.name}",

@@ -17,7 +17,7 @@ REPOSITORY = "holdfast-lab"
 RECIPE = Path(__file__).parent / "image"
 PACKAGES = """
     apt-utils ca-certificates cron dbus debian-archive-keyring hostname iproute2 iputils-ping kmod less libpam-systemd
-    login logrotate nano netbase openssh-server openssl procps python3 python3-apt sudo systemd systemd-sysv
+    login logrotate nano netbase nftables openssh-server openssl procps python3 python3-apt sudo systemd systemd-sysv
     systemd-timesyncd vim-tiny
 """.split()  # noqa: SIM905
 CHANGES = [

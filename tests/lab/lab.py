@@ -29,6 +29,7 @@ from .machine import LabError, say
 
 T = TypeVar("T")
 USER = "deploy"
+DEFAULT = "holdfast"
 
 
 def in_parallel(action: Callable[[T], object], items: Iterable[T]) -> None:
@@ -101,7 +102,7 @@ class Lab:
         runs = self._state().get("site", site)
         if runs != site:
             raise LabError(f"lab '{self.name}' is of SITE={runs}: `make lab-down` first, or choose another LAB=")
-        machine.require({"ssh": "openssh-client", "nft": "nftables", "nsenter": "util-linux", "ss": "iproute2"})
+        machine.require({"ssh": "openssh-client", "nft": "nftables", "ss": "iproute2"})
         client = engine.ensure()
         proxy = packages.ensure(client)
         host_image = image.ensure(client, proxy)
@@ -140,7 +141,9 @@ class Lab:
             self._write("vault-password", secrets.token_urlsafe(32) + "\n")
         with machine.locked(machine.STATE, "the address ranges of this machine"):
             if not state:
-                chosen = network.choose(preferred, _networks_in_use(client))
+                # The site's own range is the default lab's, whichever is started first.
+                reserved = [] if self.name == DEFAULT else [preferred]
+                chosen = network.choose(preferred, [*_networks_in_use(client), *reserved])
                 state = {"name": self.name, "site": site, "network": str(chosen)}
                 say(f"lab '{self.name}' takes {chosen}")
             self._write("lab.json", json.dumps({**state, "packages_proxy": proxy}, indent=2) + "\n")
@@ -188,7 +191,9 @@ class Lab:
                 client.networks.get(f"{self.name}-{segment.name}").connect(
                     container, ipv4_address=str(network.router(segment.subnet))
                 )
-        container.start()
+        if container.status != "running":
+            container.start()
+            self._nft(client, network.cut_rules({}, {}))
 
     def _start_hosts(self, client: docker.DockerClient, model: sites.Site, host_image: str, proxy: str) -> None:
         there = self.containers(client)
@@ -332,14 +337,16 @@ class Lab:
             raise LabError(f"ZONE={zone or '?'} is not in lab '{self.name}'; known: {', '.join(sorted(zones))}")
         return [c for c in self.containers(client).values() if c.labels["holdfast.zone"] == zone]
 
-    def _on_router(self, client: docker.DockerClient, *argv: str, stdin: str | None = None) -> str:
-        """Run a program of this machine in the router's network namespace."""
-        router = client.containers.get(f"{self.name}-router")
-        pid = str(router.attrs["State"]["Pid"])
-        return machine.run(["nsenter", "--net", "--target", pid, *argv], stdin=stdin, what=f"{argv[0]} on the router")
+    def _nft(self, client: docker.DockerClient, *arguments: str) -> str:
+        """Run nft on the router."""
+        status, output = client.containers.get(f"{self.name}-router").exec_run(["nft", *arguments])
+        text = output.decode() if isinstance(output, bytes) else ""
+        if status != 0:
+            raise LabError(f"nft on the router: {text}")
+        return text
 
     def _cuts(self, client: docker.DockerClient) -> dict[str, str]:
-        return network.read_cuts(self._on_router(client, "nft", "-j", "list", "ruleset"))
+        return network.read_cuts(self._nft(client, "-j", "list", "table", "ip", network.TABLE))
 
     def zone_cut(self, zone: str, way: str) -> None:
         """Cut a zone off from the others."""
@@ -348,8 +355,7 @@ class Lab:
         self._zone(client, zone)
         if way not in network.WAYS:
             raise LabError(f"WAY={way} is unknown; known: {', '.join(network.WAYS)}")
-        rules = network.cut_rules({**self._cuts(client), zone: way}, self.zones(client))
-        self._on_router(client, "nft", "-f", "-", stdin=rules)
+        self._nft(client, network.cut_rules({**self._cuts(client), zone: way}, self.zones(client)))
         dropped = {"in": "nothing enters it", "out": "nothing leaves it", "both": "nothing enters or leaves it"}
         say(f"zone {zone} is cut off: {dropped[way]}. Your own SSH still gets there. Undo: make zone-heal ZONE={zone}")
 
@@ -368,7 +374,7 @@ class Lab:
         client = self._client
         members = self._zone(client, zone)
         cuts = {name: way for name, way in self._cuts(client).items() if name != zone}
-        self._on_router(client, "nft", "-f", "-", stdin=network.cut_rules(cuts, self.zones(client)))
+        self._nft(client, network.cut_rules(cuts, self.zones(client)))
         in_parallel(lambda container: container.start(), [c for c in members if c.status != "running"])
         self._await({c.labels["holdfast.host"]: c.labels["holdfast.address"] for c in members})
         say(f"zone {zone} is whole: {', '.join(c.labels['holdfast.host'] for c in members)}")
