@@ -1,0 +1,76 @@
+# Copyright: (c) 2026, Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Look up the clients of a service."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: clients
+short_description: The users that other services need at a service
+version_added: 0.1.0
+author: [Holdfast founders (@holdfast)]
+description:
+  - Asks the catalogue which services of this inventory declare that they use the service, and gives a user for each.
+  - The password is a secret of the client, read as P(holdfast.platform.secret#lookup) reads it.
+options:
+  _terms:
+    description: The service that is used.
+    type: list
+    elements: str
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Reconcile the users
+  holdfast.platform.etcd_auth:
+    users: "{{ lookup('holdfast.platform.clients', 'etcd') }}"
+"""
+
+RETURN = r"""
+_raw:
+  description:
+    - One item, which is the list of users, each with C(name) (the client service), C(password) and C(prefixes).
+  type: list
+  elements: list
+"""
+
+from typing import Any
+
+from ansible.errors import AnsibleError
+from ansible.plugins.loader import lookup_loader
+from ansible.plugins.lookup import LookupBase
+
+from ansible_collections.holdfast.platform.plugins.plugin_utils import _catalogue
+from ansible_collections.holdfast.platform.plugins.plugin_utils._problems import InvalidError
+
+
+class LookupModule(LookupBase):
+    """`lookup('holdfast.platform.clients', service)`."""
+
+    def run(
+        self, terms: list[str], variables: dict[str, Any] | None = None, **kwargs: Any
+    ) -> list[list[dict[str, Any]]]:
+        """Return a list that holds the list of users."""
+        self.set_options(var_options=variables, direct=kwargs)
+        variables = variables or {}
+        if len(terms) != 1:
+            raise AnsibleError(f"give one service, not {len(terms)} terms")
+        try:
+            catalogue = _catalogue.load(check=False)
+            catalogue.service(str(terms[0]))
+            groups = [group for group, hosts in variables["groups"].items() if hosts]
+            uses = [use for service in catalogue.placed(groups) for use in service.uses if use.of == terms[0]]
+        except InvalidError as error:
+            raise AnsibleError(str(error)) from error
+        secret = lookup_loader.get("holdfast.platform.secret", loader=self._loader, templar=self._templar)
+        return [
+            [
+                {
+                    "name": use.service,
+                    "password": secret.run([f"{use.service}/{use.secret}"], variables)[0],
+                    "prefixes": list(use.prefixes),
+                }
+                for use in uses
+            ]
+        ]
