@@ -12,6 +12,7 @@
 - `site`: hosts and zones, read from the inventory
 - `network`: the lab's address range, the cuts between zones (pure)
 - `hosts`: what one host's container is made of
+- `cli`: the command line (pure)
 - `lab`: the verbs
 """
 

@@ -5,35 +5,14 @@
 
 from __future__ import annotations
 
-import argparse
-import os
 import sys
 from collections.abc import Sequence
 
 import docker
 
-from .lab import DEFAULT, Lab
+from .cli import parser
+from .lab import Lab
 from .machine import LabError
-
-
-def parser() -> argparse.ArgumentParser:
-    """The verbs and their arguments; the environment names the lab (HOLDFAST_LAB)."""
-    top = argparse.ArgumentParser(prog="python -m tests.lab", description="A site on this machine.")
-    top.add_argument("--lab", default=os.environ.get("HOLDFAST_LAB") or DEFAULT, help="name of the lab")
-    verbs = top.add_subparsers(dest="verb", required=True)
-    up = verbs.add_parser("up", help="bring the lab up")
-    up.add_argument("--site", default="lab", help="directory under inventories/")
-    verbs.add_parser("down", help="remove the lab")
-    verbs.add_parser("status", help="show hosts, zones and cuts")
-    ssh = verbs.add_parser("ssh", help="log in to a host, or run a command there")
-    ssh.add_argument("host")
-    ssh.add_argument("command", nargs=argparse.REMAINDER)
-    cut = verbs.add_parser("zone-cut", help="cut a zone off from the others")
-    cut.add_argument("zone")
-    cut.add_argument("--way", default="both", help="in, out or both, as seen from the zone")
-    verbs.add_parser("zone-kill", help="kill all hosts of a zone").add_argument("zone")
-    verbs.add_parser("zone-heal", help="connect and start a zone again").add_argument("zone")
-    return top
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -45,6 +24,10 @@ def main(argv: Sequence[str] | None = None) -> int:
                 lab.up(arguments.site)
             case "down":
                 lab.down()
+            case "clean":
+                lab.clean()
+            case "tour":
+                lab.tour()
             case "status":
                 lab.status()
             case "ssh":

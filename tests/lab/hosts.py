@@ -9,14 +9,16 @@ import io
 import re
 import tarfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import docker
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from . import network
 from .site import Host, Site
+
+if TYPE_CHECKING:
+    import docker
 
 CAPABILITIES_WITHHELD = ["SYS_RESOURCE", "SYS_TIME", "SYS_MODULE"]
 """Not to be had everywhere, and a host has no business with the machine's clock and modules."""
@@ -72,7 +74,8 @@ def router(lab: str, site: Site, image: str, labels: dict[str, str]) -> dict[str
         "Image": image,
         "Hostname": "router",
         "Labels": {**labels, "holdfast.router": "true"},
-        "Entrypoint": ["/bin/sleep", "infinity"],
+        # The engine's name server has rules here that are none of the lab's.
+        "Entrypoint": ["/bin/sh", "-c", "nft flush ruleset; exec sleep infinity"],
         "HostConfig": {
             "Init": True,
             "CapAdd": ["NET_ADMIN"],

@@ -25,11 +25,11 @@ from docker.models.networks import Network
 
 from . import engine, hosts, image, machine, network, packages
 from . import site as sites
+from .cli import DEFAULT
 from .machine import LabError, say
 
 T = TypeVar("T")
 USER = "deploy"
-DEFAULT = "holdfast"
 
 
 def in_parallel(action: Callable[[T], object], items: Iterable[T]) -> None:
@@ -103,6 +103,7 @@ class Lab:
         if runs != site:
             raise LabError(f"lab '{self.name}' is of SITE={runs}: `make lab-down` first, or choose another LAB=")
         machine.require({"ssh": "openssh-client", "nft": "nftables", "ss": "iproute2"})
+        machine.raise_limit("fs/inotify/max_user_instances", 1024)
         client = engine.ensure()
         proxy = packages.ensure(client)
         host_image = image.ensure(client, proxy)
@@ -173,6 +174,7 @@ class Lab:
                     ),
                     options={"com.docker.network.bridge.enable_ip_masquerade": "false"},
                     labels={**self.labels, "holdfast.zone": segment.zone},
+                    check_duplicate=True,
                 )
             elif there[name] != str(segment.subnet):
                 raise LabError(
@@ -193,16 +195,22 @@ class Lab:
                 )
         if container.status != "running":
             container.start()
-            self._nft(client, network.cut_rules({}, {}))
 
     def _start_hosts(self, client: docker.DockerClient, model: sites.Site, host_image: str, proxy: str) -> None:
         there = self.containers(client)
         wanted = {host.name: host for host in model.hosts}
         for name, container in list(there.items()):
             host = wanted.get(name)
-            if host is None or container.labels["holdfast.address"] != str(host.address):
-                say(f"{name}: removed, the site has {'no such host' if host is None else f'it at {host.address}'}")
-                self._remove_host(client, there.pop(name))
+            if container.status == "created":
+                reason = "it was never finished"
+            elif host is None:
+                reason = "the site has no such host"
+            elif container.labels["holdfast.address"] != str(host.address):
+                reason = f"the site has it at {host.address}"
+            else:
+                continue
+            say(f"removing {name}: {reason}")
+            self._remove_host(client, there.pop(name))
         missing = [host for host in model.hosts if host.name not in there]
         stopped = [container for container in there.values() if container.status != "running"]
         if missing:
@@ -260,15 +268,32 @@ class Lab:
         if client is not None:
             with machine.locked(self.home, f"lab '{self.name}'"):
                 self._remove_objects(client)
-        if self.home.exists():
+                shutil.rmtree(self.home)
+        elif self.home.exists():
             shutil.rmtree(self.home)
-        if self.home.parent == machine.CHECKOUT / ".lab" and not any(self.home.parent.iterdir()):
-            self.home.parent.rmdir()
+        home = machine.CHECKOUT / ".lab"
+        if home.is_dir() and not any(home.iterdir()):
+            home.rmdir()
         say(f"lab '{self.name}' is gone")
         if client is None or not client.networks.list(filters={"label": "holdfast.lab"}):
             packages.stop()
             engine.stop()
         say(f"kept: downloaded packages ({machine.STATE}), the host image, .venv; `make clean` removes them")
+
+    def clean(self) -> None:
+        """Remove all labs of this checkout and, unless another checkout has one, what labs of this machine share."""
+        for name in sorted({self.name, *(file.parent.name for file in self.home.parent.glob("*/lab.json"))}):
+            Lab(name).down()
+        client = engine.connect() or (engine.ensure() if shutil.which("dockerd") else None)
+        if client is not None and client.networks.list(filters={"label": "holdfast.lab"}):
+            say("packages and host image stay: another checkout has a lab on this machine")
+            return
+        if client is not None:
+            for found in client.images.list(filters={"label": "holdfast.image=host"}):
+                client.images.remove(str(found.id), force=True)
+        engine.stop()
+        shutil.rmtree(machine.STATE, ignore_errors=True)
+        say("downloaded packages and host images are gone")
 
     def _remove_objects(self, client: docker.DockerClient) -> None:
         state = self._state()
@@ -328,6 +353,22 @@ class Lab:
             [*self.ssh_command(there[host].labels["holdfast.address"]), *command], check=False
         ).returncode
 
+    def tour(self) -> None:
+        """Print what to look at and try in a lab whose site has been deployed."""
+        self.status()
+        first = next(iter(self.containers(self._client)))
+        last = sorted(self.zones(self._client))[-1]
+        lab = "" if self.name == DEFAULT else f" LAB={self.name}"
+        for command, meaning in {
+            "make verify": "does every service work?",
+            f"make ssh HOST={first}": "log in; `sudo -i` is allowed",
+            f"make zone-kill ZONE={last}": "the power of a zone fails; zone-heal brings it back",
+            f"make zone-cut ZONE={last}": "a zone is cut off from the others; WAY=in or out for one direction",
+            "make site": "again: nothing changes",
+            "make lab-down": "remove all of it",
+        }.items():
+            print(f"  {command + lab:<42}{meaning}")
+
     # zones
 
     def _zone(self, client: docker.DockerClient, zone: str) -> list[Container]:
@@ -346,7 +387,7 @@ class Lab:
         return text
 
     def _cuts(self, client: docker.DockerClient) -> dict[str, str]:
-        return network.read_cuts(self._nft(client, "-j", "list", "table", "ip", network.TABLE))
+        return network.read_cuts(self._nft(client, "-j", "list", "ruleset"))
 
     def zone_cut(self, zone: str, way: str) -> None:
         """Cut a zone off from the others."""

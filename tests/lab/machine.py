@@ -55,6 +55,14 @@ def require(programs: dict[str, str]) -> None:
     run(["apt-get", "install", "-q", "-y", "--no-install-recommends", *missing], what="apt-get install")
 
 
+def raise_limit(name: str, least: int) -> None:
+    """Raise a limit of the whole machine that many hosts share, when it is lower; `name` is below /proc/sys."""
+    file = Path("/proc/sys") / name
+    if int(file.read_text()) < least:
+        file.write_text(str(least))
+        say(f"{name} of this machine is now {least}")
+
+
 def start(name: str, argv: Sequence[str], *, user: str | None = None) -> int:
     """Start a daemon that outlives this command and remember it under its name; returns its process id."""
     STATE.mkdir(parents=True, exist_ok=True)

@@ -9,11 +9,13 @@ import re
 import socket
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import docker
-
 from . import machine
+
+if TYPE_CHECKING:
+    import docker
 
 NAME = "apt-cacher-ng"
 PORT = 3143

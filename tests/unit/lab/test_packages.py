@@ -1,0 +1,46 @@
+# Copyright: (c) 2026, Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import pytest
+
+from tests.lab import packages
+
+DEB822 = """
+Types: deb
+# http://snapshot.example.org/archive/debian/20250520T000000Z
+URIs: http://mirror.example.org/debian
+Suites: bookworm bookworm-updates
+Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
+
+URIs: http://mirror.example.org/debian-security/
+"""
+ONE_LINE = """
+deb [signed-by=/etc/x.gpg] https://vendor.example.org/apt stable main
+deb https://mirror.example.org/debian bookworm main
+"""
+
+
+@pytest.mark.parametrize(
+    ("sources", "mirrors"),
+    [
+        ("", ("http://deb.debian.org/debian", "http://deb.debian.org/debian-security")),
+        (DEB822, ("http://mirror.example.org/debian", "http://mirror.example.org/debian-security")),
+        (ONE_LINE, ("https://mirror.example.org/debian", "https://mirror.example.org/debian-security")),
+        ("deb http://archive.ubuntu.com/ubuntu noble main", packages.mirrors("")),
+        ("# deb http://old.example.org/debian x main", packages.mirrors("")),
+        (
+            "deb http://deb.debian.org/debian x main\ndeb http://security.debian.org/debian-security x-security main",
+            ("http://deb.debian.org/debian", "http://security.debian.org/debian-security"),
+        ),
+    ],
+)
+def test_hosts_use_the_mirrors_of_the_machine(sources: str, mirrors: tuple[str, str]) -> None:
+    assert packages.mirrors(sources) == mirrors
+
+
+def test_the_cache_goes_through_the_machines_own_proxy() -> None:
+    assert "Proxy: http://proxy.example.org:3128" in packages.configuration("10.0.0.1", "http://proxy.example.org:3128")
+    assert "Proxy:" not in packages.configuration("10.0.0.1", "")
