@@ -45,12 +45,15 @@ def read_plan(
     slots: dict[str, Mapping[str, str]] = {}
     for name, entry in sorted(declared.items()):
         where = f"certificates.{name}"
-        if NAME.fullmatch(name) is None or name == "ca":
+        if NAME.fullmatch(str(name)) is None or name == "ca":
             raise PkiError(f"{where}: use lower-case letters, digits, _ and - for the name, and not 'ca'")
         if not isinstance(entry, Mapping):
             raise PkiError(f"{where}: has to be a mapping with the keys {', '.join(KEYS)}")
         if unknown := sorted(entry.keys() - set(KEYS)):
             raise PkiError(f"{where}: unknown key '{unknown[0]}'; known are {', '.join(KEYS)}")
+        for key in ("usage", "names"):
+            if not isinstance(entry.get(key) or [], list | tuple):
+                raise PkiError(f"{where}.{key}: has to be a list")
         usage = tuple(entry.get("usage") or USAGES)
         if wrong := [word for word in usage if word not in USAGES]:
             raise PkiError(f"{where}.usage: '{wrong[0]}' is unknown; known are {', '.join(USAGES)}")

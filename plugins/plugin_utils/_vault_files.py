@@ -21,7 +21,7 @@ from ansible import constants as C
 from ansible.errors import AnsibleError
 from ansible.parsing.vault import VaultLib, get_file_vault_secret, is_encrypted, match_encrypt_secret
 
-from ansible_collections.holdfast.platform.plugins.plugin_utils._secrets import Secret, SecretsError, check_name
+from ansible_collections.holdfast.platform.plugins.plugin_utils._secrets import NAME, Secret, SecretsError, check_name
 
 # Seconds that a writer waits for another one; a transaction takes some milliseconds.
 LOCK_WAIT = 10.0
@@ -148,7 +148,8 @@ class VaultFiles:
                 ) from error
             raise SecretsError(
                 f"{path}: none of the vault passwords opens it. Either the password is wrong "
-                "(see --vault-password-file and secrets_vault_password_file), or the file was altered. Nothing was changed"
+                "(see --vault-password-file and secrets_vault_password_file), or the file was altered. "
+                "Nothing was changed"
             ) from error
         try:
             content = yaml.load(plain, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - safe loaders
@@ -161,11 +162,11 @@ class VaultFiles:
             ) from None
         if not isinstance(content, dict):
             raise SecretsError(f"{path}: opens, but is no mapping of secret names; correct it with ansible-vault edit")
-        return (
-            {check_name("secret", name): Secret.of(entry, f"{path}: {name}") for name, entry in content.items()},
-            str(identity),
-            secret,
-        )
+        for name in content:
+            if not isinstance(name, str) or NAME.fullmatch(name) is None:
+                raise SecretsError(f"{path}: {name!r} is no name of a secret; correct it with ansible-vault edit")
+        held = {name: Secret.of(entry, f"{path}: {name}") for name, entry in content.items()}
+        return held, str(identity), secret
 
 
 def preload(directory: str | Path, password_file: str | None, loader: Any) -> None:

@@ -1,0 +1,159 @@
+# Copyright: (c) 2026, Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import base64
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from ansible_collections.holdfast.platform.plugins.plugin_utils._secrets import (
+    Policy,
+    Secret,
+    SecretsError,
+    check_name,
+    fill,
+    generate,
+    missing,
+    placeholder,
+    split_path,
+)
+
+NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
+OLD = Secret(current="kept", created="2026-01-01T00:00:00Z", policy=Policy())
+
+
+@pytest.mark.parametrize(
+    ("policy", "letters", "length"),
+    [
+        (Policy(), "alnum", 32),
+        (Policy(length=8), "alnum", 8),
+        (Policy(length=4096), "alnum", 4096),
+        (Policy(length=64, alphabet="hex"), "hex", 64),
+        (Policy(length=32, alphabet="base64"), "base64", 44),
+    ],
+)
+@pytest.mark.parametrize("make", [generate, lambda policy: placeholder("etcd/root", policy)])
+def test_shape_of_values(make: Any, policy: Policy, letters: str, length: int) -> None:
+    value = make(policy)
+    assert len(value) == length
+    if letters == "base64":
+        assert len(base64.b64decode(value, validate=True)) == policy.length
+    else:
+        assert value.isascii()
+        assert value.isalnum()
+        assert letters == "alnum" or set(value) <= set("0123456789abcdef")
+
+
+def test_generated_values_differ() -> None:
+    assert len({generate(Policy()) for _ in range(100)}) == 100
+
+
+def test_placeholder_is_the_same_within_a_run_and_only_there() -> None:
+    one = placeholder("etcd/root", Policy())
+    assert one == placeholder("etcd/root", Policy())
+    assert one != placeholder("etcd/other", Policy())
+    assert one != placeholder("etcd/root", Policy(), key=b"another run")
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ({"lenght": 32}, "unknown key 'lenght'; known are length, alphabet, lifetime, rotation"),
+        ({"length": 7}, "length is 7, it has to be a number from 8 to 4096"),
+        ({"length": "32"}, "length is '32'"),
+        ({"length": True}, "length is True"),
+        ({"alphabet": "words"}, "alphabet is 'words', it has to be one of alnum, hex, base64"),
+        ({"rotation": "never"}, "rotation is 'never', it has to be one of replace, alternate, none"),
+        ({"lifetime": "90"}, "lifetime: '90' is not a span of time"),
+    ],
+)
+def test_policy_errors(data: dict[str, Any], said: str) -> None:
+    with pytest.raises(SecretsError) as error:
+        Policy.of(data, "extra.shop.key")
+    assert str(error.value).startswith("extra.shop.key: ")
+    assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        Secret(current="a", created="2026-01-01T00:00:00Z"),
+        Secret(current="a", created="2026-01-01T00:00:00Z", policy=Policy(length=8, alphabet="hex", lifetime="90d")),
+        Secret(current="b", previous="a", next="c", created="x", policy=Policy(rotation="alternate")),
+    ],
+)
+def test_secret_survives_a_file(secret: Secret) -> None:
+    assert Secret.of(secret.as_data(), "x") == secret
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ("hunter2", "is not a mapping"),
+        ({"created": "hunter2"}, "root.current: has to be a text"),
+        ({"current": ""}, "root.current: has to be a text"),
+        ({"current": 5}, "root.current: has to be a text"),
+        ({"current": "hunter2", "previous": ["hunter2"]}, "root.previous: has to be a text"),
+        ({"current": "hunter2", "length": 1}, "length is 1"),
+    ],
+)
+def test_entry_errors_hold_no_value(data: Any, said: str) -> None:
+    with pytest.raises(SecretsError) as error:
+        Secret.of(data, "secrets/etcd.yml: root")
+    assert said in str(error.value)
+    assert "hunter2" not in str(error.value)
+
+
+def test_repr_holds_no_value() -> None:
+    assert "hunter2" not in repr(Secret(current="hunter2", previous="hunter2", next="hunter2", created="x"))
+
+
+@pytest.mark.parametrize("name", ["etcd", "a", "pg_rewind2"])
+def test_good_names(name: str) -> None:
+    assert check_name("secret", name) == name
+
+
+@pytest.mark.parametrize("name", ["", "A", "9a", "../etc", "a/b", "a.yml", "a-b", "_a", "a" * 64, "a\n", None, 5])
+def test_bad_names(name: Any) -> None:
+    with pytest.raises(SecretsError, match="can't name a secret"):
+        check_name("secret", name)
+
+
+def test_split_path() -> None:
+    assert split_path("etcd/root") == ("etcd", "root")
+    for path in ("etcd", "etcd/", "/root", "etcd/root/x", "../root"):
+        with pytest.raises(SecretsError):
+            split_path(path)
+
+
+@pytest.mark.parametrize(
+    ("present", "declared", "made"),
+    [
+        ({}, {}, []),
+        ({}, {"b": Policy(), "a": Policy()}, ["a", "b"]),
+        ({"a": OLD}, {"a": Policy()}, []),
+        ({"a": OLD}, {"a": Policy(), "b": Policy(rotation="alternate")}, ["b"]),
+        ({"gone": OLD}, {"a": Policy()}, ["a"]),
+    ],
+)
+def test_fill(present: dict[str, Secret], declared: dict[str, Policy], made: list[str]) -> None:
+    held = dict(present)
+    assert missing(held, declared) == made
+    assert fill(held, declared, NOW) == made
+    assert held.keys() == {*present, *made}
+    assert all(held[name] == secret for name, secret in present.items())
+    for name in made:
+        assert held[name].created == "2026-11-21T09:00:00Z"
+        assert held[name].policy == declared[name]
+        assert held[name].versions() == [held[name].current]
+    assert fill(held, declared, NOW) == []
+
+
+def test_a_new_policy_keeps_the_value() -> None:
+    held = {"a": OLD}
+    assert fill(held, {"a": Policy(length=64)}, NOW) == []
+    assert held["a"].current == "kept"
+    assert held["a"].policy == Policy(length=64)
