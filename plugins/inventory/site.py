@@ -138,10 +138,12 @@ class InventoryModule(BaseInventoryPlugin):
             inventory.set_variable("all", name, value)
         for host in site.hosts:
             inventory.add_host(host.name)
-            place = {"address": host.address, "zone": host.zone, "tier": host.tier, "pool": host.pool}
-            for name, value in ({"ansible_host": host.address} | dict(host.variables) | place).items():
+            for name, value in {"ansible_host": host.address, **host.variables, "address": host.address}.items():
                 inventory.set_variable(host.name, name, value)
         for group, names in site.groups.items():
             inventory.add_group(group)
             for name in names:
                 inventory.add_child(group, name)
+        for group, variables in site.variables.items():
+            for name, value in variables.items():
+                inventory.set_variable(group, name, value)

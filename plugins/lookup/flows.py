@@ -34,8 +34,8 @@ RETURN = r"""
 _raw:
   description:
     - One item, which is the list of flows. With C(query), take its first item.
-    - A flow has C(service), C(port_name), C(port), C(protocol) and C(sources), the addresses and networks that may connect,
-      in order, none of them within another. A port that nobody may connect to is not in the list.
+    - A flow has C(service), C(port_name), C(port), C(protocol) and C(sources), the addresses and networks that may
+      connect, in order, none of them within another. A port that nobody may connect to is not in the list.
   type: list
   elements: list
   sample: [[{service: etcd, port_name: peer, port: 2380, protocol: tcp, sources: [10.77.1.11]}]]

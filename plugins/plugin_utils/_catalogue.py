@@ -99,7 +99,7 @@ class Backup:
 
 @dataclass(frozen=True)
 class Use:
-    """What a service needs of another one to be its client: a user with a secret of its own, and what that user may touch.
+    """What a service needs of another one to be its client: a user with a secret of its own, and what it may touch.
 
     `prefixes` are key prefixes, for services that keep keys.
     """
@@ -324,44 +324,42 @@ def _service(name: str, document: Mapping[str, Any]) -> Service:
 
 
 def _judged(catalogue: Catalogue, service: Service) -> Iterator[Problem]:
-    """Judge what a descriptor says about others, and about its own ports."""
+    """Judge what a descriptor says about others, and about its own ports and secrets."""
     file, known = catalogue.files[service.name], catalogue.services
-    peers = {*known, *(f"tier/{tier}" for tier in TIERS), "admin", "site"}
     if service.name in RESERVED:
-        yield Problem(
-            file, "", service.name, "a service can't have this name", f"rename it; taken: {', '.join(sorted(RESERVED))}"
-        )
+        fix = f"rename it; taken: {', '.join(sorted(RESERVED))}"
+        yield Problem(file, "", service.name, "a service can't have this name", fix)
     for number, name in enumerate(service.after):
         if name not in known:
             yield Problem(file, f"after[{number}]", name, "unknown service", nearest(name, known))
-    numbers: dict[tuple[int, str], str] = {}
-    for port in service.ports.values():
-        other = numbers.setdefault((port.number, port.protocol), port.name)
-        if other != port.name:
-            yield Problem(
-                file,
-                f"ports.{port.name}.number",
-                port.number,
-                f"ports.{other} has it too",
-                "give each port its own number",
-            )
-    for number, flow in enumerate(service.flows):
-        for source in flow.sources:
-            if source not in peers:
-                yield Problem(
-                    file, f"flows[{number}].from", source, "unknown service, tier or network", nearest(source, peers)
-                )
-        if flow.to not in service.ports:
-            yield Problem(file, f"flows[{number}].to", flow.to, "unknown port", nearest(flow.to, service.ports))
     secrets = {secret.name for secret in service.secrets}
     for use in service.uses:
         if use.of not in known:
             yield Problem(file, f"uses.{use.of}", None, "unknown service", nearest(use.of, known))
         if use.secret not in secrets:
             yield Problem(file, f"uses.{use.of}.secret", use.secret, "unknown secret", nearest(use.secret, secrets))
+    yield from _judged_ports(catalogue, service)
+
+
+def _judged_ports(catalogue: Catalogue, service: Service) -> Iterator[Problem]:
+    file, ports = catalogue.files[service.name], service.ports
+    peers = {*catalogue.services, *(f"tier/{tier}" for tier in TIERS), "admin", "site"}
+    numbers: dict[tuple[int, str], str] = {}
+    for port in ports.values():
+        other = numbers.setdefault((port.number, port.protocol), port.name)
+        if other != port.name:
+            key, fix = f"ports.{port.name}.number", "give each port its own number"
+            yield Problem(file, key, port.number, f"ports.{other} has it too", fix)
+    for number, flow in enumerate(service.flows):
+        for source in flow.sources:
+            if source not in peers:
+                key = f"flows[{number}].from"
+                yield Problem(file, key, source, "unknown service, tier or network", nearest(source, peers))
+        if flow.to not in ports:
+            yield Problem(file, f"flows[{number}].to", flow.to, "unknown port", nearest(flow.to, ports))
     for key, endpoint in (("metrics", service.metrics), ("probe", service.probe)):
-        if endpoint and endpoint.port not in service.ports:
-            yield Problem(file, f"{key}.port", endpoint.port, "unknown port", nearest(endpoint.port, service.ports))
+        if endpoint and endpoint.port not in ports:
+            yield Problem(file, f"{key}.port", endpoint.port, "unknown port", nearest(endpoint.port, ports))
 
 
 def _cycles(catalogue: Catalogue) -> Iterator[Problem]:

@@ -52,7 +52,7 @@ def sources(catalogue: Catalogue, peers: Peers, service: str, port: str) -> tupl
     :raises CatalogueError: unknown service or port.
     """
     catalogue.port(service, port)
-    return _merged(_allowed(catalogue, peers, catalogue.service(service), port))
+    return _merged(_addresses(catalogue, peers, _named(catalogue.service(service), port)))
 
 
 def inbound(catalogue: Catalogue, peers: Peers, services: Iterable[Service], overrides: Overrides) -> list[Inbound]:
@@ -68,17 +68,25 @@ def inbound(catalogue: Catalogue, peers: Peers, services: Iterable[Service], ove
         raise CatalogueError(problems)
     order = catalogue.order()
     found = []
+    merged: dict[tuple[str, ...], tuple[str, ...]] = {}  # many ports have the same peers
     for service in sorted(given, key=lambda service: order.index(service.name)):
         for name, port in sorted(service.ports.items()):
-            allowed = _merged(_allowed(catalogue, peers, service, name))
-            if allowed:
+            named = _named(service, name)
+            if named not in merged:
+                merged[named] = _merged(_addresses(catalogue, peers, named))
+            if merged[named]:
                 number = catalogue.port(service.name, name, overrides)
-                found.append(Inbound(service.name, name, number, port.protocol, allowed))
+                found.append(Inbound(service.name, name, number, port.protocol, merged[named]))
     return found
 
 
-def _allowed(catalogue: Catalogue, peers: Peers, service: Service, port: str) -> Iterable[str]:
-    for source in sorted({source for flow in service.flows if flow.to == port for source in flow.sources}):
+def _named(service: Service, port: str) -> tuple[str, ...]:
+    """Return what a service's flows name as sources of a port."""
+    return tuple(sorted({source for flow in service.flows if flow.to == port for source in flow.sources}))
+
+
+def _addresses(catalogue: Catalogue, peers: Peers, named: Iterable[str]) -> Iterable[str]:
+    for source in named:
         if source == "admin":
             yield from peers.admin()
         elif source == "site":

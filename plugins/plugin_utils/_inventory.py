@@ -4,13 +4,14 @@
 """What lookups want to know of the inventory: hosts, their addresses, zones and tiers, without templating every host.
 
 A lookup runs for each host of each task, in a process of its own, so what it reads must cost little. In an inventory
-of the site plugin the facts of a place are plain variables of the host itself and are taken from there. In any other
-they may stand in host_vars, group_vars or templates; then Ansible is asked for each host that is needed.
+of the site plugin the address is a plain variable of the host itself, and zone and tier are groups. In any other
+inventory they may stand in host_vars, group_vars or templates; then Ansible is asked for each host that is needed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from ipaddress import ip_address, ip_network
 from typing import Any
 
@@ -103,11 +104,11 @@ class Inventory:
         return sources
 
     def _of(self, host: str, name: str) -> Any:
-        if self._planned:
-            own = self._hostvars._inventory.get_host(host).vars  # noqa: SLF001 -- the public way merges and copies all
-            if name in own:
-                return own[name]
-        return self._hostvars[host].get(name)
+        """Return a variable of any host: its own one where the site plugin put it, else what Ansible merges."""
+        # hostvars[host] gathers and copies all there is for the host: 0.3 ms. There is no public way to ask for less.
+        inventory = getattr(self._hostvars, "_inventory", None) if self._planned else None
+        own = inventory.get_host(host).vars if inventory is not None else {}
+        return own[name] if name in own else self._hostvars[host].get(name)
 
     def _address(self, host: str) -> str:
         address = self._of(host, "address") or self._of(host, "ansible_host") or host
@@ -122,8 +123,14 @@ class Inventory:
         return str(address)
 
     def _zone(self, host: str) -> str:
-        zone = self._of(host, "zone")
+        zone = self._zones[host] if host in self._zones else self._of(host, "zone")
         if not zone:
             problem = Problem("inventory", f"hosts.{host}.zone", None, "missing", f"set the variable `zone` of {host}")
             raise InventoryError([problem])
         return str(zone)
+
+    @cached_property
+    def _zones(self) -> dict[str, str]:
+        """Return {host: zone} of a planned inventory, where each zone is a group."""
+        names = [name for name in self._groups if name.startswith("zone_")] if self._planned else []
+        return {host: name.removeprefix("zone_") for name in names for host in self._groups[name]}

@@ -38,7 +38,7 @@ class SiteError(InvalidError):
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """One host. `variables` are those of its entry, with its pool's below them; `where` is its key in the file."""
+    """One host. `variables` are those of its own entry; `where` is its key in the file."""
 
     name: str
     zone: str
@@ -51,7 +51,11 @@ class Host:
 
 @dataclass(frozen=True)
 class Site:
-    """A site that works. `zones` is {zone: network or {tier: network}}, `groups` is {group: host names in order}."""
+    """A site that works.
+
+    `zones` is {zone: network or {tier: network}}, `groups` is {group: host names in order}, `variables` is
+    {group: {variable: value}}: zone, tier and pool are said once for a group, not once for each host.
+    """
 
     name: str
     domain: str
@@ -62,6 +66,7 @@ class Site:
     ports: Mapping[str, Mapping[str, int]]
     hosts: tuple[Host, ...]
     groups: Mapping[str, Sequence[str]]
+    variables: Mapping[str, Mapping[str, Any]]
 
 
 @dataclass
@@ -106,6 +111,7 @@ def build(document: Any, catalogue: Catalogue, file: str = "site.yml") -> Site:
         ports=document.get("ports", {}),
         hosts=tuple(draft.hosts),
         groups=_groups(draft),
+        variables=_group_variables(document),
     )
 
 
@@ -264,15 +270,13 @@ def _read_pools(draft: _Draft) -> None:
 
 
 def _listed(draft: _Draft, name: str, pool: Mapping[str, Any]) -> Iterator[Host]:
-    shared, tier = pool.get("vars", {}), pool["tier"]
+    tier = pool["tier"]
     for number, entry in enumerate(pool["hosts"]):
         where = f"pools.{name}.hosts[{number}]"
-        own = entry.get("vars")
+        own = entry.get("vars", {})
         if own:
             _judge_variables(draft, f"{where}.vars", own)
-        yield Host(
-            entry["name"], entry["zone"], tier, name, entry["address"], {**shared, **own} if own else shared, where
-        )
+        yield Host(entry["name"], entry["zone"], tier, name, entry["address"], own, where)
 
 
 def _generated(draft: _Draft, name: str, pool: Mapping[str, Any]) -> Iterator[Host]:
@@ -286,7 +290,7 @@ def _generated(draft: _Draft, name: str, pool: Mapping[str, Any]) -> Iterator[Ho
         for number in range(generate["per_zone"]):
             address = str(network.network_address + generate["first"] + number)
             short = f"{name}-{zone}{number + 1}".replace("_", "-")
-            yield Host(short, zone, pool["tier"], name, address, pool.get("vars", {}), where)
+            yield Host(short, zone, pool["tier"], name, address, {}, where)
 
 
 def _judge_variables(draft: _Draft, key: str, variables: Mapping[str, Any]) -> None:
@@ -408,3 +412,10 @@ def _groups(draft: _Draft) -> dict[str, list[str]]:
         for group in carried[host.pool]:
             groups[group].append(host.name)
     return groups
+
+
+def _group_variables(document: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    pools = document["pools"]
+    variables: dict[str, dict[str, Any]] = {f"zone_{zone}": {"zone": zone} for zone in document["zones"]}
+    variables |= {f"tier_{pool['tier']}": {"tier": pool["tier"]} for pool in pools.values()}
+    return variables | {f"pool_{name}": {**pool.get("vars", {}), "pool": name} for name, pool in pools.items()}
