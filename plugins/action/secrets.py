@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, MutableMapping
 from datetime import UTC, datetime
 from typing import Any
@@ -38,7 +39,8 @@ class ActionModule(ActionBase):
         variables = task_vars or {}
         now = datetime.now(UTC)
         try:
-            declared = declared_policies(variables["groups"], arguments["extra"])
+            extra = json.loads(json.dumps(arguments["extra"]))  # plain texts: the store's YAML knows no others
+            declared = declared_policies(variables["groups"], extra)
             store = open_store(variables, self._templar, self._loader)
             site = str(self._templar.template(variables.get("site_name")) or "holdfast")
             created: list[str] = []

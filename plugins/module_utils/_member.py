@@ -119,6 +119,13 @@ def read_units(names: Sequence[str]) -> list[Unit]:
     return parse_units(names, run(["systemctl", "show", "-p", wanted, "--", *names]).out)
 
 
+def insist(units: Sequence[Unit]) -> None:
+    """Raise Failed for units that do not run. A start whose conditions are not met succeeds, and starts nothing."""
+    idle = [unit.name for unit in units if not unit.runs]
+    if idle:
+        raise Failed("\n".join(f"{name} was started and does not run: {journal(name)}" for name in idle))
+
+
 def context(ready: Ready) -> ssl.SSLContext | None:
     """The TLS settings of a readiness call; None for plain HTTP."""
     if not ready.url.startswith("https:"):

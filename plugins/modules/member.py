@@ -139,6 +139,8 @@ def main() -> None:
                 run(["systemctl", "daemon-reload"])
             for step in steps:
                 _member.carry_out(step, given["timeout"])
+            if steps:
+                _member.insist(_member.read_units(given["units"]))
             if given["ready"]:
                 wanted = {**given["ready"], "statuses": tuple(given["ready"]["statuses"])}
                 reason = _member.wait(_member.Ready(**wanted), given["timeout"])

@@ -173,12 +173,13 @@ def sign(request: str, authority: Authority, wanted: Wanted, now: datetime) -> s
     if not valid:
         raise PkiError("the host's certificate request is not signed by its own key")
     start = now - BACKDATE
-    common_name = [name for name in wanted.names if not _is_address(name) and len(name) <= MAX_COMMON_NAME][:1]
+    label = [name for name in wanted.names if not _is_address(name) and len(name) <= MAX_COMMON_NAME][:1]
     public_key = csr.public_key()
     builder = (
         x509.CertificateBuilder()
         # For people only: verification goes by the alternative names (RFC 9525), critical when there is no subject.
-        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name) for name in common_name]))
+        # Never a common name: services take it for the name of a user (etcd does, and refuses its own gateway then).
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, name) for name in label]))
         .issuer_name(intermediate.subject)
         .public_key(public_key)
         .serial_number(x509.random_serial_number())
@@ -187,7 +188,7 @@ def sign(request: str, authority: Authority, wanted: Wanted, now: datetime) -> s
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(digital_signature=True), critical=True)
         .add_extension(x509.ExtendedKeyUsage([USAGES[usage] for usage in wanted.usage]), critical=False)
-        .add_extension(x509.SubjectAlternativeName(_general_names(wanted.names)), critical=not common_name)
+        .add_extension(x509.SubjectAlternativeName(_general_names(wanted.names)), critical=not label)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
         .add_extension(_authority_key_identifier(intermediate), critical=False)
     )

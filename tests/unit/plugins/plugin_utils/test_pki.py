@@ -115,7 +115,7 @@ def test_an_issued_certificate_is_what_was_wanted() -> None:
     assert names.value.get_values_for_type(x509.DNSName) == ["data-a1.lab.internal", "data-a1", "localhost"]
     assert [str(a) for a in names.value.get_values_for_type(x509.IPAddress)] == ["10.77.1.11", "127.0.0.1"]
     assert names.critical is False
-    assert leaf.subject.rfc4514_string() == "CN=data-a1.lab.internal"
+    assert leaf.subject.rfc4514_string() == "OU=data-a1.lab.internal"
     assert leaf.not_valid_before_utc == NOW - BACKDATE
     assert leaf.not_valid_after_utc == NOW + 90 * DAY
     assert 0 < leaf.serial_number < 1 << 159  # RFC 5280, section 4.1.2.2: positive, at most 20 octets
