@@ -87,6 +87,9 @@ unit: venv ## unit tests, on every ansible-core that this machine's Pythons allo
 sanity: venv ## ansible-test sanity on an export of the checkout, without containers; ARGS names single tests
 	@python -m tests.sanity $(ARGS)
 
+integration: venv ## tests that need a lab: its hosts, networks and zones, for real; ARGS for pytest
+	@.venv/bin/python -m pytest -q $(or $(ARGS),tests/integration)
+
 ## The checkout
 
 .PHONY: venv clean

@@ -38,5 +38,5 @@ zones: {a: {cidr: 192.0.2.0/24}}
 pools: {app: {tier: app, hosts: [{name: app1, zone: a, address: 192.0.2.11}]}}
 """)
     monkeypatch.setattr(site, "INVENTORIES", tmp_path)
-    with pytest.raises(LabError, match="SITE=north is no lab .*known labs: none"):
+    with pytest.raises(LabError, match=r"SITE=north is no lab .*known labs: none"):
         site.load("north")
