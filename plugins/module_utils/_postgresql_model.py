@@ -444,7 +444,8 @@ def _settings(reader: _Reader) -> dict[str, str | tuple[str, ...]]:
 def split_names(text: str) -> tuple[str, ...]:
     """Split a list of names as PostgreSQL stores it: `"$user", public` gives `$user` and `public`."""
     found = re.findall(r'"((?:[^"]|"")*)"|([^\s,"]+)', text)
-    return tuple(quoted.replace('""', '"') if quoted else plain.lower() for quoted, plain in found)
+    # An empty list is stored as one empty name.
+    return tuple(quoted.replace('""', '"') or plain.lower() for quoted, plain in found if quoted or plain)
 
 
 def _grant(where: str, value: Any, databases: Mapping[str, Database], problems: list[str]) -> Grant:

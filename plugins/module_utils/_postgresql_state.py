@@ -322,22 +322,16 @@ def _inside(server: Server, desired: Desired, database: Database, contents: Cont
     wishes = _Wishes(server, desired, database)
     acl = _owned(actual.acl, actual.owner, database.owner)
     yield from _level(f"DATABASE {ident(name)}", name, acl, database.owner, wishes.on_database(), wishes)
-    for schema, owner in _schema_owners(database, contents).items():
+    for schema, owner in database.schemas.items():
         was, acl = contents.schemas.get(schema, (owner, {}))
-        wanted = wishes.on_schema(schema)
-        if schema in database.schemas or wanted:
-            acl = _owned(acl, was, owner)
-            yield from _level(f"SCHEMA {ident(schema)}", name, acl, owner, wanted, wishes)
+        acl = _owned(acl, was, owner)
+        yield from _level(f"SCHEMA {ident(schema)}", name, acl, owner, wishes.on_schema(schema), wishes)
+    if "public" in contents.schemas.keys() - database.schemas.keys():
+        owner, acl = contents.schemas["public"]
+        acl = {PUBLIC: acl.get(PUBLIC, _NONE)}  # not declared, so nobody else's business
+        yield from _level('SCHEMA "public"', name, acl, owner, {}, wishes)
     yield from _things(database, contents, wishes)
     yield from _defaults(database, contents, wishes)
-
-
-def _schema_owners(database: Database, contents: Contents) -> dict[str, str]:
-    """Return the declared schemas, and `public` wherever it is, with their owners."""
-    owners = dict(database.schemas)
-    if "public" in contents.schemas:
-        owners.setdefault("public", contents.schemas["public"][0])
-    return owners
 
 
 def _schemas(database: Database, contents: Contents) -> Iterator[Statement]:
