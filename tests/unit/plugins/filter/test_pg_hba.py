@@ -25,12 +25,12 @@ def test_lines_are_aligned_and_in_order() -> None:
     ]
     assert pg_hba(rules) == [
         "local    all                postgres                       peer",
-        "hostssl  replication        replicator       10.77.1.11/32  scram-sha-256",
-        "hostssl  replication        replicator       10.77.2.11/32  scram-sha-256",
-        'hostssl  orders,"Big Data"  app_a,+readers   10.77.0.0/16   scram-sha-256',
-        'hostssl  orders,"Big Data"  app_a,+readers   fd00::/8       scram-sha-256',
-        "hostssl  all                all              fd00::1/128    cert map=ops",
-        "host     all                all              0.0.0.0/0      reject",
+        "hostssl  replication        replicator      10.77.1.11/32  scram-sha-256",
+        "hostssl  replication        replicator      10.77.2.11/32  scram-sha-256",
+        'hostssl  orders,"Big Data"  app_a,+readers  10.77.0.0/16   scram-sha-256',
+        'hostssl  orders,"Big Data"  app_a,+readers  fd00::/8       scram-sha-256',
+        "hostssl  all                all             fd00::1/128    cert map=ops",
+        "host     all                all             0.0.0.0/0      reject",
     ]
 
 
