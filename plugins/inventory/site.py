@@ -112,12 +112,11 @@ class InventoryModule(BaseInventoryPlugin):
             site = _site.build(read(Path(path)), _catalogue.load(), path)
             lab = _lab.find(os.environ) if site.lab else None
             if lab and lab.state:
-                site = _site.rebase(site, lab.state["network"])
+                site = _site.rebase(site, str(lab.state.get("network")))
         except InvalidError as error:
             count = len(error.problems)
-            raise AnsibleParserError(
-                f"{count} problem{'s' if count > 1 else ''} in the site model:\n{error}"
-            ) from error
+            what = "a problem" if count == 1 else f"{count} problems"
+            raise AnsibleParserError(f"{what} in the site model:\n{error}") from None
         self._fill(site, lab)
         variables = lab.variables() if lab else {}
         directory = variables.get("secrets_dir", str(Path(path).parent / "secrets"))

@@ -368,13 +368,8 @@ def _cycles(catalogue: Catalogue) -> Iterator[Problem]:
         ring = _way_back(catalogue, name)
         if ring and min(ring) == name:
             way = " after ".join([*ring, name])
-            yield Problem(
-                catalogue.files[name],
-                "after",
-                list(catalogue.services[name].after),
-                f"a ring: {way}",
-                "take one of these out",
-            )
+            after = list(catalogue.services[name].after)
+            yield Problem(catalogue.files[name], "after", after, f"a ring: {way}", "take one of these out")
 
 
 def _way_back(catalogue: Catalogue, start: str) -> list[str]:

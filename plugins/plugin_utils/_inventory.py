@@ -93,14 +93,8 @@ class Inventory:
             try:
                 ip_network(source)
             except ValueError:
-                problem = Problem(
-                    "inventory",
-                    "site_admin",
-                    source,
-                    "neither an address nor a network",
-                    "write 10.0.0.5 or 10.0.0.0/24",
-                )
-                raise InventoryError([problem]) from None
+                reason, fix = "neither an address nor a network", "write 10.0.0.5 or 10.0.0.0/24"
+                raise InventoryError([Problem("inventory", "site_admin", source, reason, fix)]) from None
         return sources
 
     def _of(self, host: str, name: str) -> Any:

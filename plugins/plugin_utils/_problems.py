@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -103,28 +104,21 @@ def _validator(schema: str) -> Any:
 
 def structure(document: Any, schema: str, file: str) -> list[Problem]:
     """Judge a document by `schemas/<schema>.json`, in which the description of every leaf says what is right."""
-    errors = sorted(
-        _validator(schema).iter_errors(document), key=lambda error: [str(part) for part in error.absolute_path]
-    )
-    return [problem for error in errors for problem in _translated(error, file)]
+    problems = [problem for error in _validator(schema).iter_errors(document) for problem in _translated(error, file)]
+    return sorted(problems, key=lambda problem: [part.zfill(6) for part in re.split(r"(\d+)", problem.key)])
 
 
 def _translated(error: Any, file: str) -> Iterator[Problem]:
     """Put one finding of jsonschema into our words."""
     key, value, schema = joined(error.absolute_path), error.instance, error.schema
     right = schema.get("description", "")
-    if error.validator == "additionalProperties":
+    if "propertyNames" in list(error.relative_schema_path)[-2:]:
+        yield Problem(file, joined([*error.absolute_path, str(value)]), None, "not a valid name", right)
+    elif error.validator == "additionalProperties":
         known = schema.get("properties", {})
         for name in value.keys() - known.keys():
-            yield Problem(file, joined([*error.absolute_path, name]), value[name], "unknown key", nearest(name, known))
-    elif error.validator == "propertyNames":
-        yield Problem(
-            file,
-            joined([*error.parent.absolute_path, value] if error.parent else [value]),
-            None,
-            "not a valid name",
-            right,
-        )
+            key = joined([*error.absolute_path, str(name)])
+            yield Problem(file, key, value[name], "unknown key", nearest(name, known))
     elif error.validator == "required":
         for name in [name for name in error.validator_value if name not in value]:
             about = schema.get("properties", {}).get(name, {}).get("description", "")

@@ -77,8 +77,8 @@ class _Draft:
     document: Mapping[str, Any]
     catalogue: Catalogue
     problems: list[Problem] = field(default_factory=list)
-    # (zone, tier or None for all tiers) -> network
-    networks: dict[tuple[str, str | None], IPv4Network] = field(default_factory=dict)
+    # (zone, tier or None for all tiers) -> network; None where what is given is no network
+    networks: dict[tuple[str, str | None], IPv4Network | None] = field(default_factory=dict)
     hosts: list[Host] = field(default_factory=list)
 
     def refuse(self, key: str, value: Any, reason: str, fix: str) -> None:
@@ -119,10 +119,19 @@ def rebase(site: Site, network: str) -> Site:
     """Move a site to another network of the same size: every address in `site.network` keeps its place within it.
 
     This is how several labs of one file run side by side. Addresses outside of the site's network stay.
+
+    :raises SiteError: `network` is none, or of another size.
     """
     if site.network is None or network == site.network:
         return site
-    old, new = IPv4Network(site.network), IPv4Network(network)
+    old = IPv4Network(site.network)
+    try:
+        new = IPv4Network(network)
+    except ValueError:
+        new = None
+    if new is None or new.prefixlen != old.prefixlen:
+        reason = f"not a network of the size of the site's ({site.network})"
+        raise SiteError([Problem("lab.json", "network", network, reason, "start the lab again")])
     shift = int(new.network_address) - int(old.network_address)
 
     def moved(text: str) -> str:
@@ -193,39 +202,33 @@ def _read_networks(draft: _Draft) -> None:
     """Read the site's and the zones' networks: all inside the site's, none overlapping another."""
     document = draft.document
     whole = _network(draft, "network", document["network"]) if "network" in document else None
-    if (
-        document.get("lab")
-        and (whole is None or whole.prefixlen != 16)
-        and "network" not in {p.key for p in draft.problems}
-    ):
-        draft.refuse(
-            "network",
-            document.get("network"),
-            "a lab needs a network of 65,536 addresses",
-            "give a /16 such as 10.77.0.0/16",
-        )
+    if document.get("lab") and not draft.problems and (whole is None or whole.prefixlen != 16):
+        reason = "a lab needs a network of 65,536 addresses"
+        draft.refuse("network", document.get("network"), reason, "give a /16 such as 10.77.0.0/16")
     found: list[tuple[IPv4Network, str]] = []
     for zone, given in document["zones"].items():
         cidr = given["cidr"]
         for tier, text in [(None, cidr)] if isinstance(cidr, str) else cidr.items():
             key = f"zones.{zone}.cidr" + (f".{tier}" if tier else "")
-            network = _network(draft, key, text)
+            network = draft.networks[zone, tier] = _network(draft, key, text)
             if network is None:
                 continue
-            draft.networks[zone, tier] = network
             found.append((network, key))
             if whole and not network.subnet_of(whole):
-                draft.refuse(
-                    key, text, f"outside of the site's network {whole}", "move the zone into it, or widen `network`"
-                )
-    widest: tuple[IPv4Network, str] | None = None
-    for network, key in sorted(found):  # by address: an overlap is with one that began before and reaches furthest
-        if widest and network.overlaps(widest[0]):
-            draft.refuse(
-                key, str(network), f"overlaps {widest[1]} ({widest[0]})", "give every zone and tier its own network"
-            )
-        if widest is None or network.broadcast_address > widest[0].broadcast_address:
-            widest = network, key
+                reason = f"outside of the site's network {whole}"
+                draft.refuse(key, text, reason, "move the zone into it, or widen `network`")
+    _judge_overlaps(draft, found)
+
+
+def _judge_overlaps(draft: _Draft, found: list[tuple[IPv4Network, str]]) -> None:
+    """In order of addresses, a network can only overlap the one before it that reaches furthest."""
+    furthest: tuple[IPv4Network, str] | None = None
+    for network, key in sorted(found):
+        if furthest and network.overlaps(furthest[0]):
+            reason = f"overlaps {furthest[1]} ({furthest[0]})"
+            draft.refuse(key, str(network), reason, "give every zone and tier its own network")
+        if furthest is None or network.broadcast_address > furthest[0].broadcast_address:
+            furthest = network, key
 
 
 def _read_admin(draft: _Draft) -> None:
@@ -259,12 +262,8 @@ def _read_pools(draft: _Draft) -> None:
         elif "hosts" in pool:
             draft.hosts += _listed(draft, name, pool)
         elif not draft.document.get("lab"):
-            draft.refuse(
-                f"{key}.generate",
-                None,
-                "hosts are generated in labs only",
-                "list the hosts with their addresses under `hosts`",
-            )
+            fix = "list the hosts with their addresses under `hosts`"
+            draft.refuse(f"{key}.generate", None, "hosts are generated in labs only", fix)
         else:
             draft.hosts += _generated(draft, name, pool)
 
@@ -286,6 +285,7 @@ def _generated(draft: _Draft, name: str, pool: Mapping[str, Any]) -> Iterator[Ho
         network = _home(draft, zone, pool["tier"])
         if isinstance(network, str):
             draft.refuse(f"{where}.zones", zone, network, _zones_known(draft, zone))
+        if not isinstance(network, IPv4Network):
             continue
         for number in range(generate["per_zone"]):
             address = str(network.network_address + generate["first"] + number)
@@ -298,14 +298,14 @@ def _judge_variables(draft: _Draft, key: str, variables: Mapping[str, Any]) -> N
         draft.refuse(f"{key}.{name}", variables[name], "the site file says this itself", "take the variable out")
 
 
-def _home(draft: _Draft, zone: str, tier: str) -> IPv4Network | str:
-    """Return the network of a tier in a zone, or why there is none."""
-    network = draft.networks.get((zone, tier)) or draft.networks.get((zone, None))
-    if network:
-        return network
+def _home(draft: _Draft, zone: str, tier: str) -> IPv4Network | str | None:
+    """Return the network of a tier in a zone, why there is none, or None when what is given has been refused."""
+    for key in ((zone, tier), (zone, None)):
+        if key in draft.networks:
+            return draft.networks[key]
     if zone not in draft.document["zones"]:
         return "unknown zone"
-    return f"zone {zone} has no valid network for tier {tier}"
+    return f"zone {zone} has no network for tier {tier}"
 
 
 def _zones_known(draft: _Draft, zone: str) -> str:
@@ -317,7 +317,7 @@ def _judge_hosts(draft: _Draft) -> None:
     """Names and addresses are there once, and an address is one that a host of its zone and tier can have."""
     names: dict[str, str] = {}
     numbers: dict[int, str] = {}
-    homes: dict[tuple[str, str], IPv4Network | str] = {}
+    homes: dict[tuple[str, str], IPv4Network | str | None] = {}
     groups = draft.catalogue.services.keys() | {"all", "ungrouped", "site"}
     for host in draft.hosts:
         if host.name in names:
@@ -327,9 +327,10 @@ def _judge_hosts(draft: _Draft) -> None:
         names[host.name] = host.where
         if host.name in groups:
             draft.refuse(f"{host.where}.name", host.name, "a group has this name", "rename the host")
-        home = homes.get((host.zone, host.tier))
-        if home is None:
-            home = homes[host.zone, host.tier] = _home(draft, host.zone, host.tier)
+        place = host.zone, host.tier
+        if place not in homes:
+            homes[place] = _home(draft, *place)
+        home = homes[place]
         if isinstance(home, str):
             draft.refuse(f"{host.where}.zone", host.zone, home, _zones_known(draft, host.zone))
         number = _number(host.address)
