@@ -38,6 +38,8 @@ from ._bundle_store import ROOT, Store, clear_pending, read_pending
 __all__ = ["Refused", "clear_pending", "read_pending", "run", "take_back"]
 
 ACTIVATE_TIMEOUT = 120
+# For the two that decide on a change that awaits confirmation: it may still be under way.
+LONG_WAIT = 600
 Result = dict[str, Any]
 
 
@@ -58,15 +60,18 @@ def run(
     if os.geteuid():
         raise Refused("a bundle is applied by root; run the task with become: true.")
     store = Store(request["name"], root)
-    if request["op"] == "confirm":
-        return confirm(store, request["txid"])
-    with contextlib.ExitStack() as held:
-        if not check:
-            store.create()
-        if root.is_dir():
-            held.enter_context(_bundle_store.host_lock(root, store.name))
-        with _signals():
-            return _Transaction(store, request, contents, check=check, diff=diff).run()
+    try:
+        if request["op"] == "confirm":
+            return confirm(store, request["txid"])
+        with contextlib.ExitStack() as held:
+            if not check:
+                store.create()
+            if root.is_dir():
+                held.enter_context(_bundle_store.host_lock(root, store.name))
+            with _signals():
+                return _Transaction(store, request, contents, check=check, diff=diff).run()
+    except Interrupted as interrupted:
+        raise Refused(f"{interrupted}; what it left is tidied up by the next run of this bundle.") from interrupted
 
 
 class _Transaction:
@@ -84,6 +89,8 @@ class _Transaction:
         self.store, self.request, self.contents, self.check, self.diff = store, request, contents, check, diff
         self.txid = request.get("txid") or secrets.token_hex(6)
         self.result: Result = {}
+        self.pending = store.pending()
+        self.interrupted: list[dict[str, Any]] = []  # steps of a transaction that check mode may not undo
         self._recovered: dict[str, str] = {}
         self.on_disk: dict[str, str] = {}  # hash -> path that has it
 
@@ -114,10 +121,14 @@ class _Transaction:
         journal = self.store.journal()
         assumed: dict[str, State] = {}
         if journal and self.check:
-            if journal["phase"] != "staging" and self.store.current() != journal["generation"]:
+            if _in_force(self.store, journal):
+                self.pending = journal["effects"]
+            elif journal["phase"] != "staging":
+                self.interrupted = journal["steps"]
                 assumed = {entry["path"]: entry["before"] for entry in journal["steps"]}
         elif journal:
             self._recovered["recovered"] = recover(self.store, "the next run came before it was finished")
+            self.pending = self.store.pending()
         return _bundle_files.Observer(assumed)
 
     def _manifest(self) -> _bundle_plan.Manifest:
@@ -205,12 +216,25 @@ class _Transaction:
         """Check mode lets a validator pass that is not installed yet: the real run installs it before."""
         if self.check:
             validators = [argv for argv in validators if _bundle_sandbox.find_program(argv[0])]
-        if validators:
-            _bundle_sandbox.validate(steps, validators, self._need)
+        candidate = _bundle_sandbox.Candidate(steps, validators, self._need, self.interrupted)
+        failures = _bundle_sandbox.validate(candidate) if validators else []
+        if not failures:
+            return
+        secrets_ = [
+            self._need(step.after["sha256"]).read()
+            for step in steps
+            if step.action == "write"
+            and _bundle_diff.is_secret(step.after)
+            and step.after["size"] <= _bundle_diff.LIMIT
+        ]
+        for failure in failures:
+            failure["output"] = _bundle_diff.mask(failure["output"], secrets_)
+        texts = [f"`{' '.join(one['argv'])}` {one['why']}:\n{one['output']}".rstrip(" :\n") for one in failures]
+        raise Refused("validation failed, nothing has been changed. " + "\n".join(texts), validation=failures)
 
     # -- what the result says ------------------------------------------------------------------------------------------
     def _report(self, plan: _bundle_plan.Plan) -> None:
-        effects = _bundle_plan.merge_effects(self.store.pending(), plan.effects)
+        effects = _bundle_plan.merge_effects(self.pending, plan.effects)
         self.result.update(
             changed=bool(plan.steps),
             paths=plan.changes,
@@ -346,7 +370,7 @@ def roll_back(store: Store, journal: Mapping[str, Any], reason: str) -> None:
     _bundle_files.sweep(journal["stages"], [])
     if journal["new"]:
         (store.generations / f"{journal['generation']}.json").unlink(missing_ok=True)
-    store.write_outcome(journal["txid"], "rolled back", reason)
+    store.write_outcome(txid=journal["txid"], confirmed=False, reason=reason)
     _bundle_watch.disarm(store)
     _bundle_store._step("remove the journal")
     store.close_journal()
@@ -354,34 +378,31 @@ def roll_back(store: Store, journal: Mapping[str, Any], reason: str) -> None:
 
 def confirm(store: Store, txid: str) -> Result:
     """Make the transaction final if it is still there. Raises Refused when it was taken back, with `rolled_back`."""
-    with _bundle_store.host_lock(store.root, store.name, wait=60), _signals():
+    with _bundle_store.host_lock(store.root, store.name, wait=LONG_WAIT), _signals():
         journal = store.journal()
         if journal and journal["txid"] == txid and journal["phase"] == "confirming":
+            store.write_outcome(txid=txid, confirmed=True, result=journal["result"])
             finish(store, journal)
             _bundle_watch.disarm(store)
-            store.write_outcome(txid, "confirmed", "")
-            return dict(journal["result"])
-        if journal and journal["txid"] == txid:
+        elif journal and journal["txid"] == txid:
             recover(store, "it was interrupted before it could be confirmed")
         outcome = store.outcome()
         if outcome.get("txid") != txid:
-            raise Refused("the host knows nothing of this transaction; nothing has been changed.", rolled_back=False)
-        if outcome["outcome"] == "confirmed":
-            return {"changed": True, "generation": store.current()}
-        raise Refused(f"the host took the bundle back: {outcome['reason']}.", rolled_back=True)
+            raise Refused("the host knows nothing of this change; nothing has been changed.", rolled_back=False)
+        if not outcome["confirmed"]:
+            raise Refused(f"the host took the change back: {outcome['reason']}.", rolled_back=True)
+        result: Result = outcome["result"]
+        return result
 
 
 def take_back(name: str, txid: str, root: Path = ROOT) -> None:
     """What the timer runs: undo the transaction unless it was confirmed meanwhile."""
     store = Store(name, root)
-    with _bundle_store.host_lock(root, name, wait=600), _signals():
+    with _bundle_store.host_lock(root, name, wait=LONG_WAIT), _signals():
         journal = store.journal()
-        if journal and journal["txid"] == txid:
-            recover(store, "nobody confirmed it in time over a fresh connection")
-            print(f"bundle {name}: transaction {txid} was not confirmed and has been taken back", flush=True)
-        else:
-            print(f"bundle {name}: transaction {txid} is settled already", flush=True)
-            _bundle_watch.disarm(store)
+        ours = journal is not None and journal["txid"] == txid
+        end = recover(store, "nobody confirmed it in time over a fresh connection") if ours else "settled already"
+        print(f"bundle {name}: change {txid}: {end}", flush=True)
 
 
 def _abandon(store: Store, error: BaseException) -> None:

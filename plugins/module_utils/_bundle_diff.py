@@ -6,11 +6,16 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+
 from ._bundle_plan import State
 
 # Ansible's own limit for diffs (MAX_FILE_SIZE_FOR_DIFF), bytes
 LIMIT = 104448
 READABLE_FOR_OTHERS = 0o004
+# What is shorter than this in a secret file is an everyday word
+SHORTEST = 6
 
 
 def is_secret(state: State) -> bool:
@@ -35,6 +40,18 @@ def show(path: str, before: State, after: State, texts: dict[str, bytes]) -> lis
     if all(attributes) and attributes[0] != attributes[1]:
         entries.append(_entry(path, *attributes))
     return entries
+
+
+def mask(text: str, secrets: Iterable[bytes]) -> str:
+    """A program's output without the lines of secret files and the values in them, should it have quoted any."""
+    hidden = set()
+    for data in secrets:
+        for line in data.decode(errors="replace").splitlines():
+            value = re.split(r"[\s=:]+", line.strip(), maxsplit=1)[-1].strip("\"', ;")
+            hidden |= {part for part in (line.strip(), value) if len(part) >= SHORTEST and not part.startswith("/")}
+    for part in sorted(hidden, key=len, reverse=True):
+        text = text.replace(part, "********")
+    return text
 
 
 def _entry(path: str, before: str, after: str) -> dict[str, str]:

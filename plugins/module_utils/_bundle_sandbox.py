@@ -19,9 +19,10 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 from . import _bundle_files as files
 from . import _bundle_wire as wire
@@ -42,15 +43,31 @@ def find_program(name: str) -> str | None:
     return shutil.which(name, path=PATH)
 
 
-def validate(steps: list[Step], validators: Sequence[Sequence[str]], content_of: Callable[[str], wire.Content]) -> None:
-    """Run every validator on the staged set. Raises Refused with the output of all that failed."""
+@dataclass(frozen=True)
+class Candidate:
+    """A staged set that is to be judged.
+
+    content_of(sha256) gives the bytes. interrupted: journal entries of a transaction that check mode found and may not
+    undo on the host; they are undone in the view before the steps are taken.
+    """
+
+    steps: list[Step]
+    validators: Sequence[Sequence[str]]
+    content_of: Callable[[str], wire.Content]
+    interrupted: list[dict[str, Any]]
+
+
+def validate(candidate: Candidate) -> list[dict[str, Any]]:
+    """Run every validator on the candidate: [{"argv", "why", "output"}] of those that failed.
+
+    Raises Refused when the private view can't be made.
+    """
     scratch = tempfile.mkdtemp(prefix="holdfast-bundle-")
     reader, writer = os.pipe()
     try:
         child = os.fork()
         if not child:
-            os.close(reader)
-            _child(writer, scratch, steps, validators, content_of)
+            _child(writer, scratch, candidate)
         os.close(writer)
         with os.fdopen(reader, "rb") as stream:
             answer = stream.read()
@@ -62,30 +79,25 @@ def validate(steps: list[Step], validators: Sequence[Sequence[str]], content_of:
     report = json.loads(answer)
     if report["error"]:
         raise Refused(f"can't validate: {report['error']}. Nothing has been changed.")
-    if report["failed"]:
-        texts = [f"`{' '.join(one['argv'])}` {one['why']}:\n{one['output']}".rstrip() for one in report["failed"]]
-        raise Refused("validation failed, nothing has been changed. " + "\n".join(texts), validation=report["failed"])
+    failed: list[dict[str, Any]] = report["failed"]
+    return failed
 
 
-def _child(
-    writer: int,
-    scratch: str,
-    steps: list[Step],
-    validators: Sequence[Sequence[str]],
-    content_of: Callable[[str], wire.Content],
-) -> None:
+def _child(writer: int, scratch: str, candidate: Candidate) -> None:
     """The child's whole life; it never returns."""
     report: dict[str, Any] = {"error": "", "failed": []}
     try:
         libc = ctypes.CDLL(None, use_errno=True)
         libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         _close_all_but(writer)
-        enter_private_view(libc, [step.path for step in steps], scratch)
+        paths = [entry["path"] for entry in candidate.interrupted] + [step.path for step in candidate.steps]
+        enter_private_view(libc, paths, scratch)
+        files.undo(candidate.interrupted)
         # the link that keeps the old file is of no use here, and would copy it into memory
-        entries = files.stage(steps, "view", content_of, keep_old=False)
+        entries = files.stage(candidate.steps, "view", candidate.content_of, keep_old=False)
         files.swap(entries)
-        files.sweep(files.locate(steps, "view"), [])
-        report["failed"] = [failure for argv in validators for failure in _run(argv)]
+        files.sweep(files.locate(candidate.steps, "view"), [])
+        report["failed"] = [failure for argv in candidate.validators for failure in _run(argv)]
     except BaseException as error:  # noqa: BLE001 - whatever it is, the parent has to hear of it
         report["error"] = f"{type(error).__name__}: {error}"
     finally:
@@ -140,25 +152,43 @@ def enter_private_view(libc: ctypes.CDLL, paths: Sequence[str], scratch: str) ->
     if libc.mount(b"none", b"/", None, ctypes.c_ulong(MS_REC | MS_PRIVATE), None):
         raise _failure("make mounts private")
     _mount(libc, "tmpfs", scratch, "mode=0700")
-    for number, root in enumerate(covered_roots(paths)):
+    directories = {nearest_directory(path) for path in paths}
+    if Path("/") in directories:
+        _rebuild_root(libc, Path(scratch) / "root")
+    for number, root in enumerate(covered_roots(directories)):
         _cover(libc, root, Path(scratch) / str(number))
 
 
-def covered_roots(paths: Sequence[str]) -> list[str]:
-    """The directories that have to be covered: for each path the nearest one that exists, without those inside others.
+def nearest_directory(path: str) -> Path:
+    """The nearest directory above a path that exists, symlinks resolved."""
+    parent = Path(path).parent
+    while not parent.is_dir():
+        parent = parent.parent
+    return parent.resolve()
 
-    Raises OSError when that is the root directory, which can't be covered in place.
+
+def covered_roots(directories: Iterable[Path]) -> list[str]:
+    """The directories that have to be covered: all but those that are covered along with others, and the root."""
+    roots = sorted(set(directories) - {Path("/")})
+    return [str(root) for root in roots if not any(_inside(root, other) for other in roots)]
+
+
+def _rebuild_root(libc: ctypes.CDLL, new: Path) -> None:
+    """Make a new root directory in memory in which everything is as it was, and move there.
+
+    Only for a bundle that writes into the root directory itself: that one can't be covered in place.
     """
-    roots = set()
-    for path in paths:
-        parent = Path(path).parent
-        while not parent.is_dir():
-            parent = parent.parent
-        roots.add(parent.resolve())
-    if Path("/") in roots:
-        lonely = next(path for path in paths if not Path("/", Path(path).parts[1]).is_dir() or path.count("/") == 1)
-        raise OSError(f"{lonely} lies directly in the root directory: make its first directory before the bundle does")
-    return [str(root) for root in sorted(roots) if not any(_inside(root, other) for other in roots)]
+    new.mkdir()
+    new.chmod(0o755)
+    for entry in Path("/").iterdir():
+        place = new / entry.name
+        if entry.is_symlink():
+            place.symlink_to(entry.readlink())
+            continue
+        place.mkdir() if entry.is_dir() else place.touch()
+        _bind(libc, str(entry), str(place), MS_REC)
+    os.chroot(new)
+    os.chdir("/")
 
 
 def _inside(path: Path, other: Path) -> bool:

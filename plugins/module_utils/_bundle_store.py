@@ -163,9 +163,9 @@ class Store:
     def outcome(self) -> dict[str, Any]:
         return read_json(self.directory / "outcome.json") or {}
 
-    def write_outcome(self, txid: str, outcome: str, reason: str) -> None:
-        text = json.dumps({"txid": txid, "outcome": outcome, "reason": reason, "at": int(time.time())})
-        write_durably(self.directory / "outcome.json", text)
+    def write_outcome(self, **outcome: Any) -> None:
+        """Keep how a transaction ended: txid, confirmed, and reason or result."""
+        write_durably(self.directory / "outcome.json", json.dumps(outcome))
 
     # -- objects -----------------------------------------------------------------------------------------------------
     def has(self, sha256: str) -> bool:

@@ -10,6 +10,7 @@ runs the code that wrote the journal. Timer and service are unit files and enabl
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import shutil
 import subprocess
@@ -90,10 +91,13 @@ def disarm(store: Store) -> None:
     """Stop the timer and remove what belongs to it. Does nothing when there is none."""
     paths = [UNITS / f"{unit(store.name)}.{suffix}" for suffix in ("timer", "service")]
     if any(path.exists() for path in paths):
-        _systemctl("disable", "--now", f"{unit(store.name)}.timer")
+        # a timer that could not be stopped finds no journal, and does nothing
+        with contextlib.suppress(Refused):
+            _systemctl("disable", "--now", f"{unit(store.name)}.timer")
         for path in paths:
             path.unlink(missing_ok=True)
-        _systemctl("daemon-reload")
+        with contextlib.suppress(Refused):
+            _systemctl("daemon-reload")
     shutil.rmtree(store.watch, ignore_errors=True)
 
 
