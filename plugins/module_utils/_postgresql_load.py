@@ -212,6 +212,12 @@ def _contents(connection: Any, schemas: list[str]) -> Contents:
     )
 
 
+def rows(connect: Connect, database: str, sql: str, values: Any) -> list[Any]:
+    """Ask one question in one database."""
+    with _session(connect, database) as connection:
+        return _rows(connection, sql, values)
+
+
 def execute(connect: Connect, statements: Sequence[Statement], error: type[Exception]) -> None:
     """Carry the statements out, those of one database in one transaction.
 

@@ -86,6 +86,11 @@ options:
     type: list
     elements: dict
     default: []
+  pool_user:
+    description:
+      - A declared role with which a pooler logs in to look up the verifiers of its clients. It gets the function
+        C(pgbouncer.lookup) in the database C(postgres), which tells it nothing of superusers and roles that replicate.
+    type: str
 attributes:
   check_mode:
     support: full
@@ -143,6 +148,7 @@ import traceback
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.holdfast.platform.plugins.module_utils import _postgresql_load as server
+from ansible_collections.holdfast.platform.plugins.module_utils import _postgresql_pool as pool
 from ansible_collections.holdfast.platform.plugins.module_utils._postgresql_model import (
     EMPTY_SERVER,
     Desired,
@@ -179,7 +185,14 @@ def connector(params: dict):
     return lambda database: psycopg2.connect(dbname=database or "postgres", **arguments)
 
 
-def reconcile(connect, desired: Desired, check: bool) -> list[Statement]:
+def lookup(connect, user: str | None) -> list[Statement]:
+    """Return the statements for the pooler's function; none where no pooler is declared, or all is well."""
+    if user is None:
+        return []
+    return pool.plan(server.rows(connect, pool.DATABASE, pool.READING, {"user": user}), user)
+
+
+def reconcile(connect, desired: Desired, pool_user: str | None, check: bool) -> list[Statement]:
     """Bring the server to what is wanted and return the statements.
 
     What an extension brings into a schema is only known once it is there, hence a second look after a change.
@@ -187,13 +200,15 @@ def reconcile(connect, desired: Desired, check: bool) -> list[Statement]:
     if check:
         reading = server.read(connect, desired)
         validate(reading, desired)
-        return plan(reading, desired)
+        if pool_user and pool_user not in reading.roles:
+            return plan(reading, desired) + pool.plan([], pool_user)
+        return plan(reading, desired) + lookup(connect, pool_user)
     done: list[Statement] = []
     with server.only_one(connect):
-        for _look in range(3):
+        for _look in range(4):
             reading = server.read(connect, desired)
             validate(reading, desired)
-            statements = plan(reading, desired)
+            statements = plan(reading, desired) or lookup(connect, pool_user)
             if not statements:
                 return done
             server.execute(connect, statements, psycopg2.Error)
@@ -214,6 +229,7 @@ def main() -> None:
             "databases": {"type": "dict", "default": {}},
             "roles": {"type": "dict", "default": {}, "no_log": False},
             "grants": {"type": "list", "elements": "dict", "default": []},
+            "pool_user": {"type": "str"},
         },
         supports_check_mode=True,
     )
@@ -225,14 +241,17 @@ def main() -> None:
     if params["ca_path"] is None and not all(host.startswith("/") for host in params["hosts"]):
         module.fail_json(msg="ca_path: is needed; a password is sent over verified TLS or a Unix socket only")
     try:
+        pool_user = params["pool_user"]
+        if pool_user is not None and pool_user not in params["roles"]:
+            module.fail_json(msg=f"pool_user: {pool_user} is not declared; declare it under roles, with a password")
         desired = parse(params["databases"], params["roles"], params["grants"])
         if module.check_mode and (psycopg2 is None or not server.listens(params["hosts"], params["port"])):
             module.warn("PostgreSQL does not run there yet; everything is reported as a change")
-            statements = plan(EMPTY_SERVER, desired)
+            statements = plan(EMPTY_SERVER, desired) + (pool.plan([], pool_user) if pool_user else [])
         elif psycopg2 is None:
             module.fail_json(msg=missing_required_lib("psycopg2"), exception=PSYCOPG2_ERROR)
         else:
-            statements = reconcile(connector(params), desired, module.check_mode)
+            statements = reconcile(connector(params), desired, pool_user, module.check_mode)
     except DesiredError as error:
         module.fail_json(msg=str(error), problems=list(error.problems))
     except server.StatementError as error:
