@@ -70,4 +70,6 @@ def find(environment: Mapping[str, str]) -> Lab:
         state = {}
     except (OSError, ValueError) as error:
         raise InvalidError([Problem(str(file), "", None, f"can't be read: {error}", "start the lab again")]) from error
+    if not isinstance(state, dict):
+        raise InvalidError([Problem(str(file), "", state, "must be a mapping", "start the lab again")])
     return Lab(name, directory, state)
