@@ -20,8 +20,12 @@ from .site import Host, Site
 if TYPE_CHECKING:
     import docker
 
-CAPABILITIES_WITHHELD = ["SYS_RESOURCE", "SYS_TIME", "SYS_MODULE"]
-"""Not to be had everywhere, and a host has no business with the machine's clock and modules."""
+CAPABILITIES = """
+    AUDIT_CONTROL AUDIT_READ AUDIT_WRITE CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID IPC_LOCK IPC_OWNER KILL
+    LEASE LINUX_IMMUTABLE MKNOD NET_ADMIN NET_BIND_SERVICE NET_BROADCAST NET_RAW SETFCAP SETGID SETPCAP SETUID SYSLOG
+    SYS_ADMIN SYS_BOOT SYS_CHROOT SYS_NICE SYS_PACCT SYS_PTRACE SYS_RAWIO SYS_TTY_CONFIG
+""".split()  # noqa: SIM905
+"""What root of a host may do. Not the machine's limits, clock and modules: the machine itself may lack these powers."""
 
 
 def container(lab: str, host: Host, site: Site, image: str, labels: dict[str, str]) -> dict[str, Any]:
@@ -38,8 +42,7 @@ def container(lab: str, host: Host, site: Site, image: str, labels: dict[str, st
         },
         "Env": [f"LAB_NETWORK={site.network}", f"LAB_ROUTER={network.router(host.segment.subnet)}"],
         "HostConfig": {
-            "CapAdd": ["ALL"],
-            "CapDrop": CAPABILITIES_WITHHELD,
+            "CapAdd": CAPABILITIES,
             "SecurityOpt": ["seccomp=unconfined", "apparmor=unconfined"],
             "MaskedPaths": [],
             "ReadonlyPaths": [],
