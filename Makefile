@@ -66,8 +66,15 @@ zone-heal: venv ## connect it again, start its hosts
 
 ## Tests
 
-.PHONY: test lint unit sanity
-test: lint sanity unit ## the whole proof that a change needs
+.PHONY: test lint unit sanity integration molecule bench
+ifdef SCENARIO
+test: molecule
+else
+test: lint sanity unit ## the whole proof that a change needs; SCENARIO=x runs one Molecule scenario only
+	@$(MAKE) integration LAB=test
+	@$(MAKE) lab-down LAB=test
+	@$(MAKE) molecule
+endif
 
 lint: venv ## ansible-lint, yamllint, ruff, mypy
 	ruff check .
@@ -87,8 +94,15 @@ unit: venv ## unit tests, on every ansible-core that this machine's Pythons allo
 sanity: venv ## ansible-test sanity on an export of the checkout, without containers; ARGS names single tests
 	@python -m tests.sanity $(ARGS)
 
-integration: venv ## tests that need a lab: its hosts, networks and zones, for real; ARGS for pytest
+integration: lab ## tests that need a lab: its hosts, networks and zones, for real; ARGS for pytest
 	@.venv/bin/python -m pytest -q $(or $(ARGS),tests/integration)
+
+molecule: export MOLECULE_GLOB := molecule/*/molecule.yml
+molecule: venv ## Molecule scenarios, each on fresh hosts; SCENARIO=x for one
+	@molecule test $(if $(SCENARIO),--scenario-name $(SCENARIO),--all)
+
+bench: site ## what a site costs when nothing changes, and the same work done with stock modules
+	@python -m tests.bench.run --site $(SITE) $(ARGS)
 
 ## The checkout
 
