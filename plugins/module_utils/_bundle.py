@@ -188,15 +188,16 @@ class _Transaction:
 
     def _missing(self, plan: _bundle_plan.Plan, manifest: _bundle_plan.Manifest) -> list[str]:
         """Hashes of contents that are needed and that neither came along nor are on the host."""
-        needed = {step.after["sha256"] for step in plan.steps if step.action == "write"}
-        if self.check and not self.diff and not manifest["validate"]:
+        wanted = {state["sha256"] for state in manifest["files"].values()}
+        if self.request["op"] == "roll_back":
+            if not all(self.store.is_intact(sha256) for sha256 in wanted):
+                number = self.request["generation"]
+                raise Refused(f"generation {number} can't be brought back: contents of it are lost or damaged.")
             return []
-        if not self.check:
-            needed |= {state["sha256"] for state in manifest["files"].values()}
-        missing = [sha256 for sha256 in sorted(needed) if self._content(sha256) is None]
-        if missing and self.request["op"] == "roll_back":
-            raise Refused(f"generation {self.request['generation']} can't be brought back: its contents are damaged.")
-        return missing
+        if self.check:
+            written = {step.after["sha256"] for step in plan.steps if step.action == "write"}
+            wanted = written if self.diff or manifest["validate"] else set()
+        return [sha256 for sha256 in sorted(wanted) if self._content(sha256) is None]
 
     def _content(self, sha256: str) -> wire.Content | None:
         """A content from what came along, the store, or a file that is in place already."""
@@ -409,6 +410,8 @@ def _abandon(store: Store, error: BaseException) -> None:
     """Undo after a failure and say so. Always raises."""
     why = _explain(error)
     journal = store.journal()
+    if isinstance(error, wire.Damaged):
+        store.forget(error.sha256)
     try:
         if journal:
             roll_back(store, journal, why)

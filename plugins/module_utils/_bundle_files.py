@@ -81,7 +81,7 @@ def stage(
     """Prepare all steps beside their targets; nothing is visible yet.
 
     content_of(sha256) gives the bytes. Returns the steps as the journal keeps them, with `new` and `old` (paths in the
-    staging directory) and `inode` of the new file. Raises OSError with the target's name.
+    staging directory) and `inode` of the new file. Raises OSError with the target's name, Damaged.
     """
     entries = []
     for number, step in enumerate(steps):
@@ -93,7 +93,7 @@ def stage(
             continue
         _bundle_store._step(f"stage {step.path}")
         place = stage_directory(step.path, txid)
-        try:
+        with _bundle_store.naming(step.path):
             place.mkdir(mode=0o700, exist_ok=True)
             entry["old"] = str(place / f"old-{number}")
             if step.action == "write":
@@ -101,8 +101,6 @@ def stage(
                 entry["inode"] = _write_new(entry, content_of(step.after["sha256"]))
                 if keep_old and step.before["type"] != "absent":
                     _keep(step.path, entry["old"])
-        except OSError as error:
-            raise OSError(error.errno, error.strerror, step.path) from error
     for directory in locate(steps, txid):
         _bundle_store.sync_directory(Path(directory))
         _bundle_store.sync_directory(Path(directory).parent)
@@ -113,8 +111,7 @@ def _write_new(entry: Mapping[str, Any], content: wire.Content) -> int:
     after = entry["after"]
     descriptor = os.open(entry["new"], os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "wb") as stream:
-        for piece in content.chunks():
-            stream.write(piece)
+        content.copy_to(stream)
         stream.flush()
         _set_attributes(descriptor, after)
         if entry["before"]["type"] == "file":
@@ -163,7 +160,7 @@ def swap(entries: list[dict[str, Any]]) -> None:
     for entry in entries:
         path, action = entry["path"], entry["action"]
         _bundle_store._step(f"{action} {path}")
-        try:
+        with _bundle_store.naming(path):
             if action == "mkdir":
                 Path(path).mkdir(mode=0o700)
                 _change_attributes(path, entry["after"])
@@ -173,8 +170,6 @@ def swap(entries: list[dict[str, Any]]) -> None:
                 Path(entry["new"]).rename(path)
             elif action == "remove":
                 Path(path).rename(entry["old"])
-        except OSError as error:
-            raise OSError(error.errno, error.strerror, path) from error
     _sync_parents(entries)
 
 

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import os
 import time
@@ -48,11 +47,20 @@ def sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
+@contextlib.contextmanager
+def naming(path: Path | str) -> Iterator[None]:
+    """Errors of what is done within it name the path: those of writing, as on a full disk, name none."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
 def write_durably(path: Path, text: str) -> None:
     """Replace a file of root's (0600) so that it survives a power cut, whole. Raises OSError."""
     new = path.with_name(f".{path.name}.new")
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+    with naming(path), os.fdopen(descriptor, "w", encoding="utf-8") as stream:
         stream.write(text)
         stream.flush()
         os.fsync(descriptor)
@@ -69,8 +77,9 @@ def read_json(path: Path) -> Any:
 
 
 @contextlib.contextmanager
-def host_lock(root: Path, owner: str, wait: float = LOCK_WAIT) -> Iterator[None]:
-    """Hold the lock of all bundles; `wait` in seconds. Raises Refused when someone else keeps it."""
+def host_lock(root: Path, owner: str, wait: float | None = None) -> Iterator[None]:
+    """Hold the lock of all bundles; `wait` is in seconds (LOCK_WAIT). Raises Refused when someone else keeps it."""
+    wait = LOCK_WAIT if wait is None else wait
     descriptor = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         give_up = time.monotonic() + wait
@@ -171,6 +180,13 @@ class Store:
     def has(self, sha256: str) -> bool:
         return (self.objects / sha256).is_file()
 
+    def is_intact(self, sha256: str) -> bool:
+        return self.has(sha256) and wire.hash_file(self.objects / sha256)[0] == sha256
+
+    def forget(self, sha256: str) -> None:
+        """Drop a damaged content: the next run sends it anew."""
+        (self.objects / sha256).unlink(missing_ok=True)
+
     def content(self, sha256: str) -> wire.Content | None:
         path = self.objects / sha256
         try:
@@ -179,25 +195,19 @@ class Store:
             return None
 
     def add(self, content: wire.Content) -> None:
-        """Keep a content durably. Raises OSError, ValueError when it is not what its hash says."""
+        """Keep a content durably. Raises OSError, Damaged."""
         if self.has(content.sha256):
             return
         new = self.objects / f".{content.sha256}"
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        digest = hashlib.sha256()
         try:
-            with os.fdopen(descriptor, "wb") as stream:
-                for piece in content.chunks():
-                    digest.update(piece)
-                    stream.write(piece)
+            with naming(self.objects), os.fdopen(descriptor, "wb") as stream:
+                content.copy_to(stream)
                 stream.flush()
                 os.fsync(descriptor)
-            if digest.hexdigest() == content.sha256:
-                new.replace(self.objects / content.sha256)
+            new.replace(self.objects / content.sha256)
         finally:
             new.unlink(missing_ok=True)
-        if digest.hexdigest() != content.sha256:
-            raise ValueError(f"content {content.sha256} was damaged on its way")
 
     def collect_garbage(self, keep: int) -> None:
         """Forget all but the newest `keep` generations and the current one, then contents that none of them has."""

@@ -26,10 +26,18 @@ CHUNK = 1024 * 1024
 _LENGTH = struct.Struct(">Q")
 
 
+class Damaged(ValueError):
+    """A content is not what its hash says."""
+
+    def __init__(self, sha256: str):
+        super().__init__(f"content {sha256} is damaged")
+        self.sha256 = sha256
+
+
 class Content:
     """The bytes of one file: in memory, or a slice of a file.
 
-    `sha256` is its lower-case hex digest and `size` its length in bytes; reading checks neither, `Store.add` does.
+    `sha256` is its lower-case hex digest and `size` its length in bytes; `copy_to` checks both.
     """
 
     def __init__(self, sha256: str, size: int, data: bytes | None = None, path: Path | None = None, offset: int = 0):
@@ -50,7 +58,7 @@ class Content:
         return cls(digest, size, path=path)
 
     def chunks(self) -> Iterator[bytes]:
-        """The bytes in pieces. Raises OSError, or ValueError when the file is shorter than it was said to be."""
+        """The bytes in pieces. Raises OSError, Damaged when the file ends too early."""
         if self._data is not None:
             yield self._data
             return
@@ -61,9 +69,18 @@ class Content:
             while left:
                 piece = stream.read(min(CHUNK, left))
                 if not piece:
-                    raise ValueError(f"{self._path} ends {left} bytes early")
+                    raise Damaged(self.sha256)
                 left -= len(piece)
                 yield piece
+
+    def copy_to(self, stream: BinaryIO) -> None:
+        """Write it to a stream. Raises OSError, Damaged."""
+        digest = hashlib.sha256()
+        for piece in self.chunks():
+            digest.update(piece)
+            stream.write(piece)
+        if digest.hexdigest() != self.sha256:
+            raise Damaged(self.sha256)
 
     def read(self) -> bytes:
         return b"".join(self.chunks())

@@ -62,6 +62,21 @@ def call(question: dict) -> dict:
         return {"refused": f"OSError: {error}"}
 
 
+def ask(question: dict) -> dict:
+    """Check mode, then the run; and what each of them has touched in the tree."""
+    tree = Path(question["tree"])
+    before = snapshot(tree)
+    predicted = call({**question, "check": True})
+    checked = snapshot(tree)
+    real = call(question)
+    return {
+        "predicted": predicted,
+        "real": real,
+        "check_touched": checked != before,
+        "run_touched": snapshot(tree) != before,
+    }
+
+
 # -- killing -----------------------------------------------------------------------------------------------------------
 def text(data: str) -> dict:
     content = wire.Content.of_bytes(data.encode())
@@ -266,8 +281,10 @@ def race(question: dict) -> dict:
 
 
 if __name__ == "__main__":
+    _bundle_store.LOCK_WAIT = 1.0
     actions = {
         "call": call,
+        "ask": ask,
         "snapshot": lambda question: snapshot(Path(question["tree"]), identity=False),
         "kill_everywhere": kill_everywhere,
         "race": race,
