@@ -98,6 +98,7 @@ integration: lab ## tests that need a lab: its hosts, networks and zones, for re
 	@.venv/bin/python -m pytest -q $(or $(ARGS),tests/integration)
 
 molecule: export MOLECULE_GLOB := molecule/*/molecule.yml
+molecule: export HOLDFAST_LAB := molecule
 molecule: venv ## Molecule scenarios, each on fresh hosts; SCENARIO=x for one
 	@molecule test $(if $(SCENARIO),--scenario-name $(SCENARIO),--all)
 
