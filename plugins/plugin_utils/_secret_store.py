@@ -126,4 +126,7 @@ def _who_makes(owner: str, name: str, policy: Policy | None) -> str:
         return f"{step} makes the site's CA"
     if policy is not None:
         return f"{step} makes it"
-    return f"nothing declares it: add secrets.{name} to roles/{owner}/meta/service.yml, then {step} makes it"
+    return (
+        f"nothing declares it: add secrets.{name} to roles/{owner}/meta/service.yml, or {owner}.{name} to that task's "
+        f"option extra; then {step} makes it"
+    )

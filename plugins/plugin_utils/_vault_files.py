@@ -216,8 +216,9 @@ def _locked(path: Path, wait: float) -> Iterator[None]:
                         "nothing was changed, run again when it is done"
                     ) from None
                 time.sleep(0.05)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        with contextlib.suppress(OSError):  # a courtesy to the one who waits; a full disk shows at the file itself
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
         yield
     finally:
         os.close(descriptor)
