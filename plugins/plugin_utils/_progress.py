@@ -17,6 +17,7 @@ Outcome = Literal["ok", "failed", "unreachable"]
 # Actions that never leave the controller, by their full names.
 CONTROLLER_ACTIONS = frozenset(
     {
+        "holdfast.platform.secrets",
         "ansible.builtin.add_host",
         "ansible.builtin.assert",
         "ansible.builtin.debug",

@@ -281,7 +281,9 @@ def collections_used(texts: Sequence[str]) -> set[str]:
     found = set()
     for text in texts:
         code = re.sub(r"(?m)(^|\s)#.*$", "", text)
-        found |= set(re.findall(r"(?m)^\s*(?:- )?([a-z]\w+\.[a-z]\w+)\.[a-z]\w+:(?! *\d)(?:\s|$)", code))  # a number: a sysctl key
+        found |= set(
+            re.findall(r"(?m)^\s*(?:- )?([a-z]\w+\.[a-z]\w+)\.[a-z]\w+:(?! *\d)(?:\s|$)", code)
+        )  # a number: a sysctl key
         found |= set(re.findall(r"(?:lookup\(|query\(|\bq\()\s*['\"]([a-z]\w+\.[a-z]\w+)\.", code))
         found |= set(re.findall(r"\|\s*([a-z]\w+\.[a-z]\w+)\.[a-z]\w+", code))
     return found

@@ -27,7 +27,7 @@ TRACKED = [
         capture_output=True,
         text=True,
     ).stdout.split("\0")
-    if name and (ROOT / name).is_file() and not name.startswith("collections/")
+    if name and (ROOT / name).is_file() and not name.startswith(("collections/", "changelogs/changelog.yaml"))
 ]
 ROLES = sorted(path for path in (ROOT / "roles").iterdir() if path.is_dir() and not path.name.startswith("_"))
 YAML_WITH_TASKS = [

@@ -35,7 +35,7 @@ def test_service_name(roles: list[str], service: str) -> None:
         ("ansible.builtin.template", {}, {}, 2),
         ("ansible.builtin.command", {"attempts": 3}, {}, 3),
         ("holdfast.platform.bundle", {"round_trips": 2}, {}, 2),
-        ("holdfast.platform.secrets", {"round_trips": 0}, {}, 0),
+        ("holdfast.platform.secrets", {}, {}, 0),
         ("ansible.builtin.file", {"results": [{}, {"skipped": True}, {}]}, {"loop": True}, 2),
         ("ansible.builtin.file", {"results": []}, {"loop": True}, 0),
         # A module's own result key is no loop.
