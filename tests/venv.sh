@@ -11,6 +11,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 versions=(3.13 3.12 3.11)
+# Python is the machine's, not that of the environment which this makes.
+PATH=${PATH//"$PWD/.venv/bin:"/}
 export UV_PYTHON_DOWNLOADS=never UV_NATIVE_TLS=1 UV_LINK_MODE=${UV_LINK_MODE:-hardlink}
 
 # The interpreter of a version, if this machine has one that runs (a shim of pyenv may have nothing behind it).

@@ -58,8 +58,15 @@ class Lab:
             raise LabError("no container engine runs, and so no lab: start one with `make lab`")
         return client
 
-    def _filters(self) -> dict[str, str | list[str] | bool]:
-        return {"label": f"holdfast.lab={self.name}"}
+    def _filters(self, home: str | None = None) -> dict[str, str | list[str] | bool]:
+        """What the engine is asked for: this lab's objects, and not those of another checkout's by the same name."""
+        return {"label": [f"holdfast.lab={self.name}", f"holdfast.home={home or self.home}"]}
+
+    def _everything(self, client: docker.DockerClient, home: str | None = None) -> list[Container | Network]:
+        """The lab's containers, the router included, and networks."""
+        filters = self._filters(home)
+        found: list[Container] = client.containers.list(all=True, filters=filters, ignore_removed=True)
+        return [*found, *client.networks.list(filters=filters)]
 
     def containers(self, client: docker.DockerClient) -> dict[str, Container]:
         """Hosts of the lab by name, running or not."""
@@ -118,16 +125,12 @@ class Lab:
 
     def _check_owner(self, client: docker.DockerClient) -> None:
         """Names are the machine's: another checkout's lab is in the way, unless that checkout is gone."""
-        for item in [*self.networks(client), *client.containers.list(all=True, filters=self._filters())]:
-            labels = item.labels if isinstance(item, Container) else item.attrs["Labels"]
-            home = Path(labels["holdfast.home"])
-            if home == self.home:
-                continue
+        networks = client.networks.list(filters={"label": f"holdfast.lab={self.name}"})
+        for home in {Path(item.attrs["Labels"]["holdfast.home"]) for item in networks} - {self.home}:
             if (home / "lab.json").exists():
-                raise LabError(f"a lab '{self.name}' is up already, of {home.parent.parent}: choose another LAB=")
-            say(f"removing what is left of a lab '{self.name}' whose checkout {home.parent.parent} is gone")
-            self._remove_objects(client)
-            return
+                raise LabError(f"a lab '{self.name}' is up already, that of {home}: choose another LAB=")
+            say(f"removing what is left of a lab '{self.name}': its directory {home} is gone")
+            self._remove_objects(client, str(home))
 
     def _prepare_home(self, client: docker.DockerClient, site: str, preferred: IPv4Network, proxy: str) -> None:
         """The lab's directory: address range, keys, vault password. The range is reserved by its first network."""
@@ -182,10 +185,9 @@ class Lab:
                 )
 
     def _start_router(self, client: docker.DockerClient, model: sites.Site, host_image: str) -> None:
-        name = f"{self.name}-router"
-        try:
-            container = client.containers.get(name)
-        except docker.errors.NotFound:
+        container = self._router(client)
+        if container is None:
+            name = f"{self.name}-router"
             hosts.create(client, name, hosts.router(self.name, model, host_image, self.labels))
             container = client.containers.get(name)
         for segment in model.segments:
@@ -263,6 +265,9 @@ class Lab:
     def down(self) -> None:
         """Remove the lab; when it was the last one, also the engine and the package cache that a lab started."""
         client = engine.connect()
+        if not self.home.exists() and (client is None or not self._everything(client)):
+            say(f"there is no lab '{self.name}' in {self.home.parent}")
+            return
         if client is None and self.home.exists() and shutil.which("dockerd"):
             client = engine.ensure()
         if client is not None:
@@ -282,8 +287,8 @@ class Lab:
 
     def clean(self) -> None:
         """Remove all labs of this checkout and, unless another checkout has one, what labs of this machine share."""
-        for name in sorted({self.name, *(file.parent.name for file in self.home.parent.glob("*/lab.json"))}):
-            Lab(name).down()
+        for file in sorted(self.home.parent.glob("*/lab.json")):
+            Lab(file.parent.name).down()
         client = engine.connect() or (engine.ensure() if shutil.which("dockerd") else None)
         if client is not None and client.networks.list(filters={"label": "holdfast.lab"}):
             say("packages and host image stay: another checkout has a lab on this machine")
@@ -295,19 +300,21 @@ class Lab:
         shutil.rmtree(machine.STATE, ignore_errors=True)
         say("downloaded packages and host images are gone")
 
-    def _remove_objects(self, client: docker.DockerClient) -> None:
+    def _remove_objects(self, client: docker.DockerClient, home: str | None = None) -> None:
         state = self._state()
         if state:
             _end_connections(state["network"])
-        containers = client.containers.list(all=True, filters=self._filters(), ignore_removed=True)
+        everything = self._everything(client, home)
+        containers = [item for item in everything if isinstance(item, Container)]
         if containers:
             say(f"removing {len(containers)} containers of lab '{self.name}'")
         in_parallel(lambda container: self._remove_host(client, container), containers)
-        for volume in client.volumes.list(filters=self._filters()):
+        for volume in client.volumes.list(filters=self._filters(home)):
             volume.remove(force=True)
-        for item in self.networks(client):
-            item.remove()
-        if shutil.which("nft", path=f"{os.environ.get('PATH')}:/usr/sbin"):
+        for item in everything:
+            if isinstance(item, Network):
+                item.remove()
+        if (state or everything) and shutil.which("nft", path=f"{os.environ.get('PATH')}:/usr/sbin"):
             table = self._table()
             machine.run(["nft", "-f", "-"], stdin=f"table ip {table}\ndelete table ip {table}\n")
 
@@ -323,10 +330,14 @@ class Lab:
         """Print the lab: hosts by zone, where they are, what is cut off."""
         state = self._must_exist()
         client = self._client
-        cuts = self._cuts(client)
+        router = self._router(client)
+        routed = router is not None and router.status == "running"
+        cuts = self._cuts(client) if routed else {}
         proxy = state["packages_proxy"]
         cached = "answers" if packages.answers(proxy.removeprefix("http://").split(":")[0]) else "does not answer"
         print(f"lab {self.name}   site {state['site']}   network {state['network']}   package cache {proxy} {cached}")
+        if not routed:
+            print("the router does not run, so the zones do not reach each other: `make lab` starts it")
         print(f"{'zone':<8}{'host':<20}{'address':<18}state")
         for name, container in sorted(
             self.containers(client).items(), key=lambda i: (i[1].labels["holdfast.zone"], i[0])
@@ -380,11 +391,18 @@ class Lab:
 
     def _nft(self, client: docker.DockerClient, *arguments: str) -> str:
         """Run nft on the router."""
-        status, output = client.containers.get(f"{self.name}-router").exec_run(["nft", *arguments])
+        router = self._router(client)
+        if router is None or router.status != "running":
+            raise LabError(f"the router of lab '{self.name}' does not run: `make lab` starts it")
+        status, output = router.exec_run(["nft", *arguments])
         text = output.decode() if isinstance(output, bytes) else ""
         if status != 0:
             raise LabError(f"nft on the router: {text}")
         return text
+
+    def _router(self, client: docker.DockerClient) -> Container | None:
+        found = client.containers.list(all=True, filters=self._filters(), ignore_removed=True)
+        return next((container for container in found if "holdfast.router" in container.labels), None)
 
     def _cuts(self, client: docker.DockerClient) -> dict[str, str]:
         return network.read_cuts(self._nft(client, "-j", "list", "ruleset"))

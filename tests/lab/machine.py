@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -41,18 +41,22 @@ def run(argv: Sequence[str], *, stdin: str | None = None, what: str = "") -> str
     return result.stdout
 
 
-def require(programs: dict[str, str]) -> None:
-    """Install the packages of those programs that are not on this machine. Keys: programs; values: packages."""
+def require(programs: dict[str, str]) -> bool:
+    """Install the packages of those programs that are not on this machine; True when there were any.
+
+    `programs`: program to package.
+    """
     path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
     missing = sorted({package for program, package in programs.items() if not shutil.which(program, path=path)})
     if not missing:
-        return
+        return False
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         raise LabError(f"the lab needs {', '.join(missing)}: install them, or run as root on a Debian machine")
     say(f"installing from the distribution: {' '.join(missing)}")
     os.environ.setdefault("DEBIAN_FRONTEND", "noninteractive")
     run(["apt-get", "update", "-q"], what="apt-get update")
     run(["apt-get", "install", "-q", "-y", "--no-install-recommends", *missing], what="apt-get install")
+    return True
 
 
 def raise_limit(name: str, least: int) -> None:
@@ -101,7 +105,7 @@ def stop(name: str, seconds: float = 30) -> bool:
 
 @contextmanager
 def locked(directory: Path, what: str) -> Iterator[None]:
-    """Hold the only lock on a directory; it vanishes with the process, and with the directory."""
+    """Hold the only lock on a directory, which is made for it; it vanishes with the process, and with the directory."""
     while True:
         directory.mkdir(parents=True, exist_ok=True)
         handle = os.open(directory, os.O_RDONLY)
@@ -113,7 +117,11 @@ def locked(directory: Path, what: str) -> Iterator[None]:
                 fcntl.flock(handle, fcntl.LOCK_EX)
             # Whoever held the lock may have removed the directory: then this lock guards nothing.
             if directory.exists() and os.fstat(handle).st_ino == directory.stat().st_ino:
-                yield
+                try:
+                    yield
+                finally:
+                    with suppress(OSError):  # goes only when nothing was put into it
+                        directory.rmdir()
                 return
         finally:
             os.close(handle)

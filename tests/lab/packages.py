@@ -100,7 +100,9 @@ def ensure(client: docker.DockerClient) -> str:
         if machine.started(NAME) is None:
             if answers(address):
                 raise machine.LabError(f"port {PORT} of {address} is in use, and not by a package cache of a lab")
-            machine.require({NAME: NAME})
+            if machine.require({NAME: NAME}) and Path("/run/systemd/system").exists():
+                # The package has started one for the whole machine, with settings of its own.
+                machine.run(["systemctl", "disable", "--now", "--quiet", NAME])
             _start(address)
     return f"http://{address}:{PORT}"
 
