@@ -18,7 +18,8 @@ import pytest
 from docker.models.containers import Container
 
 from tests.lab import engine
-from tests.lab.lab import DEFAULT, Lab
+from tests.lab.cli import DEFAULT
+from tests.lab.lab import Lab
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = Path(sys.executable).parent
