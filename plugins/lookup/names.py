@@ -28,7 +28,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 _raw:
-  description: One item, which is the list of names, each with C(name) and C(address); a name stands once for each member.
+  description:
+    - One item, which is the list of names, each with C(name) and C(address); a name stands once for each member.
   type: list
   elements: list
   sample: [[{name: postgresql, address: 10.77.1.11}]]

@@ -42,17 +42,18 @@ def judge(expected: Mapping[str, str], reading: Reading, *, quota: int, behind: 
             problems.append(f"{name} is still a learner")
         if not isinstance(answer, Status):
             problems.append(f"{name} does not answer: {answer}")
-    problems.extend(f"{name or '(not started)'} is a member, and nobody declared it" for name in known if name not in expected)
-    statuses = {name: reading.answers[url] for name, url in expected.items() if isinstance(reading.answers.get(url), Status)}
-    leaders = {status.leader for status in statuses.values() if isinstance(status, Status)}
+    problems.extend(
+        f"{name or '(not started)'} is a member, and nobody declared it" for name in known if name not in expected
+    )
+    found = {name: reading.answers.get(url) for name, url in expected.items()}
+    statuses = {name: answer for name, answer in found.items() if isinstance(answer, Status)}
+    leaders = {status.leader for status in statuses.values()}
     if "0" in leaders:
         problems.append("members see no leader")
     if len(leaders - {"0"}) > 1:
         problems.append(f"members follow different leaders: {', '.join(sorted(leaders))}")
-    newest = max((status.raft_index for status in statuses.values() if isinstance(status, Status)), default=0)
+    newest = max((status.raft_index for status in statuses.values()), default=0)
     for name, status in statuses.items():
-        if not isinstance(status, Status):
-            continue
         if newest - status.raft_index > behind:
             problems.append(f"{name} trails by {newest - status.raft_index} log entries")
         if status.db_bytes > 0.8 * quota:
@@ -65,7 +66,10 @@ def judge(expected: Mapping[str, str], reading: Reading, *, quota: int, behind: 
 
 
 def read(clients: Mapping[str, Client], stranger: Client) -> Reading:
-    """Ask every member for its status, and any one of them for the rest. stranger is a client without user and password."""
+    """Ask every member for its status, and any one of them for the rest.
+
+    stranger is a client without user and password.
+    """
     answers: dict[str, Status | str] = {}
     for url, client in clients.items():
         try:

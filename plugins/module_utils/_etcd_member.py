@@ -1,7 +1,10 @@
 # Copyright: (c) 2026, Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How a host becomes a member of an etcd cluster: the live cluster is asked, a place in the inventory decides nothing."""
+"""How a host becomes a member of an etcd cluster.
+
+The live cluster is asked; a place in the inventory decides nothing.
+"""
 
 from __future__ import annotations
 
@@ -69,7 +72,7 @@ def living(client: Client) -> list[Member] | None:
 
 
 def stale(wish: Wish, live: Sequence[Member]) -> Member | None:
-    """The entry that this host left behind when it lost its data: started under its name or address. None if there is none."""
+    """The entry that this host left behind when it lost its data: started, under its name or address. None if none."""
     for member in live:
         if wish.peer_url in member.peer_urls and member.name:
             return member
@@ -103,7 +106,10 @@ def environment(state: str, cluster: str, token: str) -> str:
 
 
 def begin(unit: str, path: Path, content: str) -> None:
-    """Write the first-start file durably and start the unit without waiting: members of a new cluster wait for each other."""
+    """Write the first-start file durably and start the unit.
+
+    The start is not waited for: members of a new cluster wait for each other.
+    """
     temporary = path.with_name(f".{path.name}.new")
     with temporary.open("w", encoding="utf-8") as file:
         file.write(content)

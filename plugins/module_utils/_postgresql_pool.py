@@ -1,10 +1,10 @@
 # Copyright: (c) 2026, Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The function with which a pooler looks up the password verifiers of its clients (pgbouncer.org/config.html, auth_query).
+"""The function with which a pooler looks up the password verifiers of its clients.
 
-It runs with its owner's rights, so the pooler's own role can read nothing else, and it gives nothing away of superusers,
-of roles that replicate, and of roles that can't log in.
+See auth_query in pgbouncer.org/config.html. It runs with its owner's rights, so the pooler's own role can read nothing
+else, and it gives nothing away of superusers, of roles that replicate, and of roles that can't log in.
 """
 
 from __future__ import annotations

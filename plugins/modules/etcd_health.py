@@ -13,8 +13,8 @@ author:
   - Holdfast founders (@holdfast)
 description:
   - Asks every member over the network and fails with all that is wrong. Changes nothing.
-  - Declared members that are missing, down, learners or behind; members that nobody declared; no leader; alarms; a database that is
-    nearly full; authentication that is off.
+  - Declared members that are missing, down, learners or behind; members that nobody declared; no leader; alarms;
+    a database that is nearly full; authentication that is off.
 extends_documentation_fragment:
   - holdfast.platform.etcd
 attributes:

@@ -12,11 +12,12 @@ version_added: 0.1.0
 author:
   - Holdfast founders (@holdfast)
 description:
-  - With O(state=asked) it only tells where the host stands, from its own data directory and from what the live cluster answers.
-  - With O(state=present) a host without data joins the live cluster; an entry that it left behind under its name or address is
-    replaced, as long as a majority of the members answers without it.
-  - With O(state=formed) a host without data starts as a first member of a new cluster of O(members). Ask for that only when no
-    member of the cluster has data.
+  - With O(state=asked) it only tells where the host stands, from its own data directory and from what the live cluster
+    answers.
+  - With O(state=present) a host without data joins the live cluster; an entry that it left behind under its name or
+    address is replaced, as long as a majority of the members answers without it.
+  - With O(state=formed) a host without data starts as a first member of a new cluster of O(members). Ask for that only
+    when no member of the cluster has data.
 extends_documentation_fragment:
   - holdfast.platform.etcd
 attributes:
@@ -100,7 +101,9 @@ def join(module: AnsibleModule, client: Client, wish: rules.Wish, live: list[Mem
     if left_behind:
         client.remove(left_behind.id)
     members = live if rules.entered(wish, live) else client.add(wish.peer_url)
-    cluster = rules.initial_cluster(wish, [member for member in members if not left_behind or member.id != left_behind.id])
+    cluster = rules.initial_cluster(
+        wish, [member for member in members if not left_behind or member.id != left_behind.id]
+    )
     start(module, "existing", cluster)
 
 

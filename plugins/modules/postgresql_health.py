@@ -12,10 +12,11 @@ version_added: 0.1.0
 author:
   - Holdfast founders (@holdfast)
 description:
-  - Asks Patroni for the members, and connects over the network as a client does, with TLS and a password. Fails with all that is
-    wrong. Changes nothing.
-  - Members that are missing, not streaming, behind, on another timeline or waiting for a restart; not exactly one leader; no synchronous
-    standby; a path that leads to the wrong member or to none; a path that lets a client in without TLS; settings that are not in force.
+  - Asks Patroni for the members, and connects over the network as a client does, with TLS and a password. Fails with
+    all that is wrong. Changes nothing.
+  - Members that are missing, not streaming, behind, on another timeline or waiting for a restart; not exactly one
+    leader; no synchronous standby; a path that leads to the wrong member or to none; a path that lets a client in
+    without TLS; settings that are not in force.
 requirements:
   - psycopg2 on the host
 attributes:
@@ -110,6 +111,8 @@ leader:
 """
 
 import traceback
+from collections.abc import Mapping
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
@@ -125,7 +128,7 @@ else:
     PSYCOPG2_ERROR = None
 
 
-def connect(given: dict, path: dict, sslmode: str) -> object:
+def connect(given: Mapping[str, Any], path: Mapping[str, Any], sslmode: str) -> Any:
     """Open a connection of one path."""
     return psycopg2.connect(
         host=path["host"],
@@ -140,7 +143,7 @@ def connect(given: dict, path: dict, sslmode: str) -> object:
     )
 
 
-def look(given: dict, path: dict) -> rules.Seen | str:
+def look(given: Mapping[str, Any], path: Mapping[str, Any]) -> rules.Seen | str:
     """What a client sees on one path; why not, when it sees nothing."""
     try:
         connection = connect(given, path, "verify-full")
@@ -148,7 +151,9 @@ def look(given: dict, path: dict) -> rules.Seen | str:
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_is_in_recovery()")
             replica = bool(cursor.fetchone()[0])
-            cursor.execute("SELECT name, current_setting(name) FROM pg_settings WHERE name = ANY(%s)", [list(given["settings"])])
+            cursor.execute(
+                "SELECT name, current_setting(name) FROM pg_settings WHERE name = ANY(%s)", [list(given["settings"])]
+            )
             settings = dict(cursor.fetchall())
         connection.close()
     except psycopg2.Error as error:
@@ -156,7 +161,7 @@ def look(given: dict, path: dict) -> rules.Seen | str:
     return rules.Seen(replica, settings)
 
 
-def open_door(given: dict, path: dict) -> list[str]:
+def open_door(given: Mapping[str, Any], path: Mapping[str, Any]) -> list[str]:
     """Whether the path lets a client in without TLS."""
     try:
         connect(given, path, "disable").close()

@@ -145,6 +145,8 @@ statements:
 """
 
 import traceback
+from collections.abc import Mapping
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.holdfast.platform.plugins.module_utils import _postgresql_load as server
@@ -166,7 +168,7 @@ except ImportError:
     PSYCOPG2_ERROR = traceback.format_exc()
 
 
-def connector(params: dict):
+def connector(params: Mapping[str, Any]) -> server.Connect:
     """Return the function that opens a session on the leader, in one database."""
     arguments = {
         "host": ",".join(params["hosts"]),
@@ -185,14 +187,14 @@ def connector(params: dict):
     return lambda database: psycopg2.connect(dbname=database or "postgres", **arguments)
 
 
-def lookup(connect, user: str | None) -> list[Statement]:
+def lookup(connect: server.Connect, user: str | None) -> list[Statement]:
     """Return the statements for the pooler's function; none where no pooler is declared, or all is well."""
     if user is None:
         return []
     return pool.plan(server.rows(connect, pool.DATABASE, pool.READING, {"user": user}), user)
 
 
-def reconcile(connect, desired: Desired, pool_user: str | None, check: bool) -> list[Statement]:
+def reconcile(connect: server.Connect, desired: Desired, pool_user: str | None, check: bool) -> list[Statement]:
     """Bring the server to what is wanted and return the statements.
 
     What an extension brings into a schema is only known once it is there, hence a second look after a change.
