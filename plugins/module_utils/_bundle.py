@@ -195,8 +195,10 @@ class _Transaction:
                 raise Refused(f"generation {number} can't be brought back: contents of it are lost or damaged.")
             return []
         if self.check:
-            written = {step.after["sha256"] for step in plan.steps if step.action == "write"}
-            wanted = written if self.diff or manifest["validate"] else set()
+            written = [step.after for step in plan.steps if step.action == "write"]
+            if not manifest["validate"]:
+                written = [state for state in written if self.diff and _bundle_diff.is_shown(state)]
+            wanted = {state["sha256"] for state in written}
         return [sha256 for sha256 in sorted(wanted) if self._content(sha256) is None]
 
     def _content(self, sha256: str) -> wire.Content | None:
@@ -249,12 +251,8 @@ class _Transaction:
         entries: list[dict[str, str]] = []
         for step in plan.steps:
             if step.action in ("write", "remove", "attributes"):
-                texts = {
-                    state["sha256"]: self._need(state["sha256"]).read()
-                    for state in (step.before, step.after)
-                    if state["type"] == "file" and state["size"] <= _bundle_diff.LIMIT
-                    and not _bundle_diff.is_secret(state)
-                }  # fmt: skip
+                states = [state for state in (step.before, step.after) if _bundle_diff.is_shown(state)]
+                texts = {state["sha256"]: self._need(state["sha256"]).read() for state in states}
                 entries += _bundle_diff.show(step.path, step.before, step.after, texts)
         return entries
 

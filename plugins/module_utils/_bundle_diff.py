@@ -23,6 +23,11 @@ def is_secret(state: State) -> bool:
     return state["type"] == "file" and not state["mode"] & READABLE_FOR_OTHERS
 
 
+def is_shown(state: State) -> bool:
+    """A file whose content may be shown, unless it turns out to be binary."""
+    return state["type"] == "file" and state["size"] <= LIMIT and not is_secret(state)
+
+
 def show(path: str, before: State, after: State, texts: dict[str, bytes]) -> list[dict[str, str]]:
     """Diff entries as Ansible prints them.
 

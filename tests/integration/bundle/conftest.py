@@ -38,6 +38,7 @@ class Host:
 
     name: str
     ssh: list[str]
+    variables: dict[str, Any]
 
     def run(self, command: str, stdin: bytes | None = None, *, check: bool = True, timeout: int = 120) -> str:
         """A shell command as root; its output. Raises AssertionError when it fails and `check` is set."""
@@ -83,7 +84,7 @@ def host() -> Iterator[Host]:
     ssh += ["-o", f"ControlPath={directory}/s"]
     login = f"{variables['ansible_user']}@{variables['ansible_host']}"
     subprocess.run([*ssh, "-MNf", login], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    found = Host(HOST, [*ssh, login])
+    found = Host(HOST, [*ssh, login], {key: value for key, value in variables.items() if key.startswith("ansible_")})
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
         tar.add(Path(__file__).with_name("driver.py"), "driver.py")
@@ -99,9 +100,10 @@ def host() -> Iterator[Host]:
 @pytest.fixture(autouse=True)
 def _clean(host: Host) -> Iterator[None]:
     """Every test starts without bundles of tests and without their files."""
+    state = "/var/lib/holdfast/bundles/test"
     tidy = (
-        f"systemctl disable -q --now holdfast-bundle-test.timer 2>/dev/null; umount {TREE}/* /var/lib/holdfast/bundles/test 2>/dev/null;"
-        f"rm -rf {TREE} /var/lib/holdfast/bundles/test* /var/lib/holdfast/kept /etc/systemd/system/holdfast-bundle-test.*; mkdir {TREE}"
+        f"systemctl disable -q --now holdfast-bundle-test.timer 2>/dev/null; umount {TREE}/* {state} 2>/dev/null;"
+        f"rm -rf {TREE} {state}* /var/lib/holdfast/kept /etc/systemd/system/holdfast-bundle-test.*; mkdir {TREE}"
     )
     host.run(tidy)
     yield
@@ -184,6 +186,7 @@ class Project:
     """A directory with one role, `demo`, and a play that applies its bundle to the host."""
 
     directory: Path
+    host: Host
 
     def file(self, name: str, data: str | bytes) -> None:
         path = self.directory / "roles" / "demo" / name
@@ -202,6 +205,8 @@ class Project:
         self.file("tasks/main.yml", yaml.safe_dump([task]))
         play = {"hosts": HOST, "become": True, "gather_facts": False, "roles": ["demo"], "vars": dict(variables or {})}
         (self.directory / "play.yml").write_text(yaml.safe_dump([play]))
+        inventory = {"all": {"hosts": {HOST: self.host.variables}}}  # a plain one: any core reads it
+        (self.directory / "hosts.yml").write_text(yaml.safe_dump(inventory))
         report = self.directory / "report.json"
         report.unlink(missing_ok=True)
         environment = {
@@ -215,7 +220,7 @@ class Project:
             "KEEP_RESULTS": str(report),
         }
         done = subprocess.run(
-            [executable, "-i", CHECKOUT / "inventories" / "lab", self.directory / "play.yml", *arguments],
+            [executable, "-i", self.directory / "hosts.yml", self.directory / "play.yml", *arguments],
             cwd=CHECKOUT,
             env=environment,
             capture_output=True,
@@ -237,5 +242,5 @@ class Run:
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return Project(tmp_path)
+def project(tmp_path: Path, host: Host) -> Project:
+    return Project(tmp_path, host)

@@ -254,8 +254,10 @@ def test_effects_are_kept_until_they_are_carried_out(bundle: Bundle) -> None:
 def test_a_second_run_at_once_is_told_who_is_at_work(bundle: Bundle, host: Host) -> None:
     bundle.apply({A: "a"})
     lock = "/var/lib/holdfast/bundles/lock"
-    host.run(f"flock {lock} sleep 4 > /dev/null 2>&1 & sleep 0.3")
+    host.run(f"flock {lock} sleep 3 > /dev/null 2>&1 & sleep 0.3")
     assert "bundle test, process" in bundle.apply({A: "b"}, check_first=False)["refused"]
+    host.run(f"flock {lock} true")
+    assert bundle.apply({A: "b"})["changed"]
 
 
 # -- full and read-only disks ------------------------------------------------------------------------------------------
