@@ -18,6 +18,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
 lab := .venv/bin/python -m tests.lab
+home := $(or $(HOLDFAST_LAB_HOME),.lab)/$(LAB)
 play := .venv/bin/ansible-playbook -i inventories/$(SITE)
 
 .PHONY: help
@@ -26,7 +27,7 @@ help: ## list what can be made
 
 ## A site on this machine (SITE=lab, an inventory; LAB=holdfast, its name here)
 
-.PHONY: site lab lab-status ssh lab-down
+.PHONY: site lab lab-status ssh secrets lab-down
 site: lab ## the lab, and its whole site on it
 	@$(play) playbooks/site.yml $(ARGS)
 	@$(lab) tour
@@ -39,6 +40,11 @@ lab-status: venv ## its hosts, zones and cuts
 
 ssh: venv ## log in to HOST=data-a1, or run CMD='...' there
 	@$(lab) ssh '$(HOST)' $(if $(CMD),"$$CMD")
+
+secrets: venv ## show the secrets that the lab keeps for a service, OWNER=postgresql
+	@test -f '$(home)/secrets/$(OWNER).yml' || { echo "error: OWNER=$(or $(OWNER),?) has no secrets in lab '$(LAB)';" \
+		"known: $(sort $(basename $(notdir $(wildcard $(home)/secrets/*.yml))))" >&2; exit 1; }
+	@PAGER=cat ansible-vault view --vault-password-file $(home)/vault-password '$(home)/secrets/$(OWNER).yml'
 
 lab-down: venv ## remove the lab
 	@$(lab) down

@@ -12,6 +12,7 @@ import secrets
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -360,25 +361,27 @@ class Lab:
         there = self.containers(self._client)
         if host not in there:
             raise LabError(f"HOST={host or '?'} is not in lab '{self.name}'; known: {', '.join(there)}")
-        return subprocess.run(
-            [*self.ssh_command(there[host].labels["holdfast.address"]), *command], check=False
-        ).returncode
+        argv = self.ssh_command(there[host].labels["holdfast.address"])
+        terminal = ["-t"] if command and sys.stdin.isatty() else []
+        return subprocess.run([argv[0], *terminal, *argv[1:], *command], check=False).returncode
 
     def tour(self) -> None:
-        """Print what to look at and try in a lab whose site has been deployed."""
+        """Print what to try in a lab whose site has been deployed: its own tour.txt, then what any lab has."""
         self.status()
-        first = next(iter(self.containers(self._client)))
-        last = sorted(self.zones(self._client))[-1]
-        lab = "" if self.name == DEFAULT else f" LAB={self.name}"
-        for command, meaning in {
-            "make verify": "does every service work?",
-            f"make ssh HOST={first}": "log in; `sudo -i` is allowed",
-            f"make zone-kill ZONE={last}": "the power of a zone fails; zone-heal brings it back",
-            f"make zone-cut ZONE={last}": "a zone is cut off from the others; WAY=in or out for one direction",
-            "make site": "again: nothing changes",
-            "make lab-down": "remove all of it",
-        }.items():
-            print(f"  {command + lab:<42}{meaning}")
+        text = sites.INVENTORIES / str(self._state()["site"]) / "tour.txt"
+        host, zone = next(iter(self.containers(self._client))), sorted(self.zones(self._client))[-1]
+        lines = [
+            "",
+            *(text.read_text().splitlines() if text.is_file() else []),
+            f"  {'make verify':<40}does every service work?",
+            f"  {f'make ssh HOST={host}':<40}log in; `sudo -i` is allowed",
+            f"  {f'make zone-kill ZONE={zone}':<40}the power of a zone fails; zone-heal brings it back",
+            f"  {f'make zone-cut ZONE={zone}':<40}a zone is cut off from the others; WAY=in or out: one way",
+            f"  {'make site':<40}again: nothing changes",
+            f"  {'make lab-down':<40}remove all of it",
+        ]
+        make = "make" if self.name == DEFAULT else f"make LAB={self.name}"
+        print("\n".join(re.sub(r"^  make", f"  {make}", line) for line in lines))
 
     # zones
 
