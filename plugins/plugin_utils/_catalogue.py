@@ -53,7 +53,7 @@ class Flow:
 
 @dataclass(frozen=True)
 class SecretPolicy:
-    """How a secret is made and renewed. `owner` is the service, `length` in characters, no lifetime: kept for ever.
+    """How a secret is made and renewed. `owner` is the service, `length` in characters (base64: bytes), no lifetime: kept for ever.
 
     alphabet: alnum, hex or base64. rotation: replace (two values hold for a while), alternate (users a and b), none.
     """

@@ -82,11 +82,12 @@ def declared_policies(
     for secret in catalogue.secrets_of(service.name for service in placed):
         declared.setdefault(secret.owner, {})[secret.name] = _policy(secret)
     for owner, policies in extra.items():
-        for name, data in policies.items():
-            where = f"extra.{check_name('owner of secrets', owner)}.{check_name('secret', name)}"
+        check_name("an owner of secrets", owner)
+        for name, data in _mapping(policies, f"extra.{owner}").items():
+            where = f"extra.{owner}.{check_name('a secret', name)}"
             if name in declared.get(owner, {}):
                 raise SecretsError(f"{where}: roles/{owner}/meta/service.yml declares it already; take it out of extra")
-            declared.setdefault(owner, {})[name] = Policy.of(data or {}, where)
+            declared.setdefault(owner, {})[name] = Policy.of(_mapping(data or {}, where), where)
     return declared
 
 
@@ -105,6 +106,12 @@ def declared_certificates(service: str) -> dict[str, dict[str, Any]]:
         }
         for certificate in certificates
     }
+
+
+def _mapping(value: Any, where: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise SecretsError(f"{where}: has to be a mapping")
+    return value
 
 
 def _catalogue() -> Catalogue:

@@ -138,9 +138,7 @@ class Store(Protocol):
 def check_name(kind: str, name: object) -> str:
     """Return the name when it may name an owner or a secret, else raise SecretsError."""
     if not isinstance(name, str) or NAME.fullmatch(name) is None:
-        raise SecretsError(
-            f"'{name}' can't name a {kind}: use lower-case letters, digits and _, starting with a letter"
-        )
+        raise SecretsError(f"'{name}' can't name {kind}: use lower-case letters, digits and _, starting with a letter")
     return name
 
 
@@ -149,7 +147,7 @@ def split_path(path: object) -> tuple[str, str]:
     owner, slash, name = str(path).partition("/")
     if not slash:
         raise SecretsError(f"'{path}' is no secret; write <owner>/<name>, such as etcd/root")
-    return check_name("owner of secrets", owner), check_name("secret", name)
+    return check_name("an owner of secrets", owner), check_name("a secret", name)
 
 
 def generate(policy: Policy) -> str:

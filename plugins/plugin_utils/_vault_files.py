@@ -74,7 +74,7 @@ class VaultFiles:
 
     def path(self, owner: str) -> Path:
         """The file of an owner."""
-        return self.directory / f"{check_name('owner of secrets', owner)}.yml"
+        return self.directory / f"{check_name('an owner of secrets', owner)}.yml"
 
     def describe(self, owner: str) -> str:
         """Where this owner's secrets are, for messages."""

@@ -113,13 +113,13 @@ def test_repr_holds_no_value() -> None:
 
 @pytest.mark.parametrize("name", ["etcd", "a", "pg_rewind2"])
 def test_good_names(name: str) -> None:
-    assert check_name("secret", name) == name
+    assert check_name("a secret", name) == name
 
 
 @pytest.mark.parametrize("name", ["", "A", "9a", "../etc", "a/b", "a.yml", "a-b", "_a", "a" * 64, "a\n", None, 5])
 def test_bad_names(name: Any) -> None:
     with pytest.raises(SecretsError, match="can't name a secret"):
-        check_name("secret", name)
+        check_name("a secret", name)
 
 
 def test_split_path() -> None:

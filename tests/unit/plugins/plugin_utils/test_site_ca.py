@@ -3,12 +3,24 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import subprocess
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from ansible_collections.holdfast.platform.plugins.plugin_utils._pki import check_authority, make_root
+from ansible_collections.holdfast.platform.plugins.plugin_utils._pki import (
+    Wanted,
+    check_authority,
+    make_root,
+    needs_issue,
+    sign,
+)
 from ansible_collections.holdfast.platform.plugins.plugin_utils._secrets import Secret, SecretsError
 from ansible_collections.holdfast.platform.plugins.plugin_utils._site_ca import authority_of, fill_authority
 
@@ -77,6 +89,41 @@ def test_every_version_of_the_root_is_trusted() -> None:
     authority = authority_of(held)
     assert authority is not None
     assert authority.roots == (COMPLETE["root_certificate"].current, other)
+
+
+def test_an_authority_that_the_site_brings(tmp_path: Path) -> None:
+    """Made with openssl, RSA keys, and stored as a person would write it: nothing is made, and it signs."""
+    script = """
+    set -e; cd "$1"; umask 077
+    openssl req -x509 -newkey rsa:2048 -nodes -keyout root.key -out root.crt -days 30 -subj "/CN=Corporate" 2>&1
+    printf 'basicConstraints=critical,CA:TRUE,pathlen:0\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n' > ext
+    openssl req -newkey rsa:2048 -nodes -keyout sub.key -out sub.csr -subj "/CN=Site" 2>&1
+    openssl x509 -req -in sub.csr -CA root.crt -CAkey root.key -CAcreateserial -days 20 -extfile ext -out sub.crt 2>&1
+    """
+    subprocess.run(["sh", "-c", script, "sh", tmp_path], check=True, capture_output=True)
+    files = {"root_certificate": "root.crt", "intermediate_certificate": "sub.crt", "intermediate_key": "sub.key"}
+    held = {name: Secret.of({"current": (tmp_path / file).read_text()}, name) for name, file in files.items()}
+    now = datetime.now(UTC)
+    assert fill_authority(held, "lab", now) == []
+    authority = authority_of(held)
+    assert authority is not None
+    wanted = Wanted(("db1.lab.internal",), ("server",), timedelta(days=90))
+    key = ec.generate_private_key(ec.SECP256R1())
+    request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
+    chain = sign(request.public_bytes(Encoding.PEM).decode(), authority, wanted, now)
+    (tmp_path / "chain").write_text(chain)
+    verify = [
+        "openssl",
+        "verify",
+        "-CAfile",
+        tmp_path / "root.crt",
+        "-untrusted",
+        tmp_path / "chain",
+        tmp_path / "chain",
+    ]
+    subprocess.run(verify, check=True, capture_output=True)
+    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+    assert needs_issue(chain, public, authority, wanted, now) is None
 
 
 def test_no_authority_yet() -> None:
