@@ -16,6 +16,7 @@ from ansible_collections.holdfast.platform.plugins.module_utils._run import Fail
 # invoke-rc.d asks this program before it starts a service; 101 forbids it
 # (https://people.debian.org/~hmh/invokerc.d-policyrc.d-specification.txt).
 POLICY = Path("/usr/sbin/policy-rc.d")
+OURS = b"#!/bin/sh\n# Holdfast installs packages: no service is started before it has its configuration.\nexit 101\n"
 APT = [
     "apt-get",
     "-q",
@@ -55,21 +56,34 @@ def read_missing(names: list[str]) -> list[str]:
 def services_stay_down() -> Iterator[None]:
     """Let no package start its service: a service starts after it has its configuration, not before.
 
-    A policy that the host already has is put back afterwards, also when the installation fails.
+    A policy that the host already has is put aside as it is, and back afterwards, also when the installation fails.
     """
-    kept = POLICY.read_bytes() if POLICY.exists() else None
+    allow_services()  # a run that was killed may have left its policy
+    if os.path.lexists(POLICY):
+        POLICY.replace(_aside())
     descriptor, temporary = tempfile.mkstemp(dir=POLICY.parent, prefix=".policy-rc.d-")
-    with os.fdopen(descriptor, "w") as file:
-        file.write("#!/bin/sh\nexit 101\n")
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(OURS)
     Path(temporary).chmod(0o755)
     Path(temporary).replace(POLICY)
     try:
         yield
     finally:
-        if kept is None or kept == b"#!/bin/sh\nexit 101\n":  # the second: left by a run that was killed
-            POLICY.unlink()
-        else:
-            POLICY.write_bytes(kept)
+        allow_services()
+
+
+def _aside() -> Path:
+    """Where the host's own policy waits while ours is in force."""
+    return POLICY.with_name("policy-rc.d.kept-by-holdfast")
+
+
+def allow_services() -> None:
+    """Take our policy away, and put the host's own back; nothing when ours is not in force."""
+    ours = POLICY.is_file() and POLICY.read_bytes() == OURS
+    if os.path.lexists(_aside()) and (ours or not os.path.lexists(POLICY)):
+        _aside().replace(POLICY)
+    elif ours:
+        POLICY.unlink()
 
 
 def write_before(files: dict[str, str]) -> None:

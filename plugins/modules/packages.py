@@ -13,7 +13,8 @@ author:
   - Holdfast founders (@holdfast)
 description:
   - Installs what is missing in one call and starts nothing. The service starts once it has its configuration.
-  - A package that is installed is left as it is, whatever its version; versions change through the V(upgrade) verb of a role.
+  - A package that is installed is left as it is, whatever its version; versions change through the V(upgrade) verb of
+    a role.
   - Complete in check mode on a host where nothing is installed, and where the package lists are missing.
 attributes:
   check_mode:
@@ -67,6 +68,8 @@ def main() -> None:
         supports_check_mode=True,
     )
     try:
+        if not module.check_mode:
+            _packages.allow_services()  # a run that was killed while it installed may have forbidden them
         wanted = _packages.read_missing(module.params["names"])
         installed: list[str] = []
         if wanted:
