@@ -8,6 +8,7 @@ The decision (`plan`) is pure; `act` talks to systemd and to the member's own he
 
 from __future__ import annotations
 
+import http.client
 import ssl
 import time
 import urllib.error
@@ -126,24 +127,26 @@ def insist(units: Sequence[Unit]) -> None:
         raise Failed("\n".join(f"{name} was started and does not run: {journal(name)}" for name in idle))
 
 
-def context(ready: Ready) -> ssl.SSLContext | None:
-    """The TLS settings of a readiness call; None for plain HTTP."""
+def opener(ready: Ready) -> urllib.request.OpenerDirector:
+    """What makes a readiness call: with the member's TLS settings, and by no proxy of the environment."""
+    direct = urllib.request.ProxyHandler({})
     if not ready.url.startswith("https:"):
-        return None
+        return urllib.request.build_opener(direct)
     settings = ssl.create_default_context(cafile=ready.ca)
     if ready.certificate:
         settings.load_cert_chain(ready.certificate, ready.key)
-    return settings
+    return urllib.request.build_opener(direct, urllib.request.HTTPSHandler(context=settings))
 
 
 def ask(ready: Ready, timeout: float = 5) -> str:
     """One readiness call: empty when the member is ready, else the reason."""
     try:
-        with urllib.request.urlopen(ready.url, timeout=timeout, context=context(ready)) as answer:  # noqa: S310
+        with opener(ready).open(ready.url, timeout=timeout) as answer:
             status = answer.status
     except urllib.error.HTTPError as error:
         status = error.code
-    except (OSError, ssl.SSLError, ValueError) as error:
+        error.close()
+    except (OSError, http.client.HTTPException, ValueError) as error:
         return f"{ready.url}: {error}"
     return "" if status in ready.statuses else f"{ready.url}: status {status}"
 

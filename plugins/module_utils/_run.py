@@ -44,12 +44,15 @@ def run(
             env={**os.environ, "LC_ALL": "C.UTF-8", **(env or {})},
             input=stdin,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",  # a journal may hold anything
             timeout=timeout,
             check=False,
         )
     except FileNotFoundError as error:
         raise Failed(f"{name}: the program is not installed on this host") from error
+    except OSError as error:
+        raise Failed(f"{name}: {error.strerror}") from error
     except subprocess.TimeoutExpired as error:
         raise Failed(f"{name}: no end after {timeout:g} s") from error
     if check and done.returncode:

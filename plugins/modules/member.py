@@ -35,7 +35,9 @@ options:
     elements: str
     required: true
   effects:
-    description: What a bundle asks for, a unit and V(reload) or V(restart) each. The RV(holdfast.platform.bundle#module:effects) of the bundle.
+    description:
+      - What a bundle asks for, a unit and V(reload) or V(restart) each.
+      - The RV(holdfast.platform.bundle#module:effects) of the bundle.
     type: dict
     default: {}
   bundles:
@@ -99,11 +101,22 @@ seconds:
 """
 
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.holdfast.platform.plugins.module_utils import _bundle, _member
 from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed, run
+
+
+def wait(given: Mapping[str, Any]) -> None:
+    """Wait until the member serves. Raises Failed with the units' last words when it takes too long."""
+    wanted = {**given["ready"], "statuses": tuple(given["ready"]["statuses"])}
+    reason = _member.wait(_member.Ready(**wanted), given["timeout"])
+    if reason:
+        words = "\n".join(_member.journal(unit) for unit in given["units"])
+        raise Failed(f"{given['service']} is not ready after {given['timeout']} s: {reason}\n{words}")
 
 
 def main() -> None:
@@ -142,15 +155,11 @@ def main() -> None:
             if steps:
                 _member.insist(_member.read_units(given["units"]))
             if given["ready"]:
-                wanted = {**given["ready"], "statuses": tuple(given["ready"]["statuses"])}
-                reason = _member.wait(_member.Ready(**wanted), given["timeout"])
-                if reason:
-                    words = "\n".join(_member.journal(unit) for unit in given["units"])
-                    raise Failed(f"{given['service']} is not ready after {given['timeout']} s: {reason}\n{words}")
+                wait(given)
             for bundle in given["bundles"]:
                 for unit in given["effects"]:
                     _bundle.clear_pending(bundle, unit)
-    except Failed as error:
+    except (Failed, _bundle.Refused) as error:
         module.fail_json(msg=str(error))
     module.exit_json(
         changed=bool(steps),
