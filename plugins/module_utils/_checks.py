@@ -1,10 +1,11 @@
 # Copyright: (c) 2026, Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Read-only checks of a host, many in one call: programs whose output has to look a certain way, units, kernel settings."""
+"""Read-only checks of a host, many in one call: units, kernel settings, and what programs say."""
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -36,14 +37,16 @@ def judge_check(check: Check, done: Done | str) -> str:
 def judge_units(names: Sequence[str], states: str, failed: str) -> list[str]:
     """Complaints about units. states is what `systemctl is-active NAMES` printed, a line each; failed what
     `systemctl list-units --failed --plain --no-legend` printed."""
-    problems = [f"{name} is {state}" for name, state in zip(names, states.split()) if state != "active"]
+    answers = itertools.zip_longest(names, states.split(), fillvalue="in no known state")
+    problems = [f"{name} is {state}" for name, state in answers if state != "active"]
     return problems + [f"{line.split()[0]} has failed" for line in failed.splitlines() if line.strip()]
 
 
 def judge_settings(wanted: Mapping[str, str], read: Callable[[str], str | None]) -> list[str]:
-    """Complaints about kernel settings (sysctl keys and values). read gives the value in force, None where there is none.
+    """Complaints about kernel settings (sysctl keys and values).
 
-    Values of several numbers are compared without regard to white space.
+    read gives the value in force, None where there is none. Values of several numbers are compared without regard to
+    white space.
     """
     problems = []
     for key, value in wanted.items():
