@@ -184,7 +184,14 @@ def connector(params: Mapping[str, Any]) -> server.Connect:
         arguments["password"] = params["password"]
     if params["ca_path"] is not None:
         arguments.update(sslmode="verify-full", sslrootcert=params["ca_path"])
-    return lambda database: psycopg2.connect(dbname=database or "postgres", **arguments)
+
+    def connect(database: str | None):
+        session = psycopg2.connect(dbname=database or "postgres", **arguments)
+        # Stay with the leader that was found: a standby may not have a new database yet, and libpq stops at that.
+        arguments["host"] = session.info.host
+        return session
+
+    return connect
 
 
 def lookup(connect: server.Connect, user: str | None) -> list[Statement]:
@@ -234,6 +241,8 @@ def main() -> None:
             "pool_user": {"type": "str"},
         },
         supports_check_mode=True,
+        # The host's log of calls would hold the passwords inside `roles`: it knows those of top-level options only.
+        no_log=True,
     )
     params = module.params
     for role in params["roles"].values():
