@@ -53,8 +53,9 @@ class Flow:
 
 @dataclass(frozen=True)
 class SecretPolicy:
-    """How a secret is made and renewed. `owner` is the service, `length` in characters (base64: bytes), no lifetime: kept for ever.
+    """How a secret is made and renewed. `owner` is the service, no lifetime: kept for ever.
 
+    length: in characters; for base64 in bytes, before they are encoded.
     alphabet: alnum, hex or base64. rotation: replace (two values hold for a while), alternate (users a and b), none.
     """
 

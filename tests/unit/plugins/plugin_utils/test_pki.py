@@ -161,19 +161,12 @@ def test_a_request_that_its_key_did_not_sign_is_refused() -> None:
 def test_openssl_accepts_the_chain(tmp_path: Path) -> None:
     (tmp_path / "ca.crt").write_text(OURS.bundle)
     (tmp_path / "leaf.crt").write_text(issued())
-    common = ["openssl", "verify", "-x509_strict", "-attime", str(int(NOW.timestamp())), "-CAfile", tmp_path / "ca.crt"]
+    at = str(int(NOW.timestamp()))
+    common: list[str | Path] = ["openssl", "verify", "-x509_strict", "-attime", at, "-CAfile", tmp_path / "ca.crt"]
+    leaf = tmp_path / "leaf.crt"
     for purpose in ("sslserver", "sslclient"):
         done = subprocess.run(
-            [
-                *common,
-                "-purpose",
-                purpose,
-                "-verify_hostname",
-                "data-a1",
-                "-untrusted",
-                tmp_path / "leaf.crt",
-                tmp_path / "leaf.crt",
-            ],
+            [*common, "-purpose", purpose, "-verify_hostname", "data-a1", "-untrusted", leaf, leaf],
             capture_output=True,
             text=True,
             check=False,

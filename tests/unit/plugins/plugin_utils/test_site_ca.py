@@ -98,7 +98,7 @@ def test_an_authority_that_the_site_brings(tmp_path: Path) -> None:
     openssl req -x509 -newkey rsa:2048 -nodes -keyout root.key -out root.crt -days 30 -subj "/CN=Corporate" 2>&1
     printf 'basicConstraints=critical,CA:TRUE,pathlen:0\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n' > ext
     openssl req -newkey rsa:2048 -nodes -keyout sub.key -out sub.csr -subj "/CN=Site" 2>&1
-    openssl x509 -req -in sub.csr -CA root.crt -CAkey root.key -CAcreateserial -days 20 -extfile ext -out sub.crt 2>&1
+    openssl x509 -req -in sub.csr -CA root.crt -CAkey root.key -set_serial 7 -days 20 -extfile ext -out sub.crt 2>&1
     """
     subprocess.run(["sh", "-c", script, "sh", tmp_path], check=True, capture_output=True)
     files = {"root_certificate": "root.crt", "intermediate_certificate": "sub.crt", "intermediate_key": "sub.key"}
@@ -111,16 +111,9 @@ def test_an_authority_that_the_site_brings(tmp_path: Path) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
     chain = sign(request.public_bytes(Encoding.PEM).decode(), authority, wanted, now)
-    (tmp_path / "chain").write_text(chain)
-    verify = [
-        "openssl",
-        "verify",
-        "-CAfile",
-        tmp_path / "root.crt",
-        "-untrusted",
-        tmp_path / "chain",
-        tmp_path / "chain",
-    ]
+    file = tmp_path / "chain"
+    file.write_text(chain)
+    verify: list[str | Path] = ["openssl", "verify", "-CAfile", tmp_path / "root.crt", "-untrusted", file, file]
     subprocess.run(verify, check=True, capture_output=True)
     public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
     assert needs_issue(chain, public, authority, wanted, now) is None
