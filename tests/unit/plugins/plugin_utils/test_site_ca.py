@@ -96,7 +96,7 @@ def test_an_authority_that_the_site_brings(tmp_path: Path) -> None:
     script = """
     set -e; cd "$1"; umask 077
     openssl req -x509 -newkey rsa:2048 -nodes -keyout root.key -out root.crt -days 30 -subj "/CN=Corporate" 2>&1
-    printf 'basicConstraints=critical,CA:TRUE,pathlen:0\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n' > ext
+    printf 'basicConstraints=critical,CA:TRUE,pathlen:0\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n' >ext
     openssl req -newkey rsa:2048 -nodes -keyout sub.key -out sub.csr -subj "/CN=Site" 2>&1
     openssl x509 -req -in sub.csr -CA root.crt -CAkey root.key -set_serial 7 -days 20 -extfile ext -out sub.crt 2>&1
     """
