@@ -9,11 +9,12 @@ The gateway needs nothing but the standard library on a host, and a password nev
 from __future__ import annotations
 
 import base64
+import http.client
 import json
 import ssl
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,58 +98,76 @@ class Client:
         self.password = password
         self.timeout = timeout
         self._token: str | None = None
-        self._tls: ssl.SSLContext | None = None
+        self._opener: urllib.request.OpenerDirector | None = None
 
-    def _context(self) -> ssl.SSLContext:
-        if self._tls is None:
+    def _connect(self) -> urllib.request.OpenerDirector:
+        if self._opener is None:
             ca, certificate, key = self.files
             try:
-                self._tls = ssl.create_default_context(cafile=ca)
-                self._tls.load_cert_chain(certificate, key)
+                tls = ssl.create_default_context(cafile=ca)
+                tls.load_cert_chain(certificate, key)
             except (OSError, ssl.SSLError) as error:
-                raise Unreachable(f"the certificates of the etcd client can't be read ({ca}, {certificate}): {error}") from error
-        return self._tls
+                raise Unreachable(
+                    f"the certificates of the etcd client can't be read ({ca}, {certificate}): {error}"
+                ) from error
+            # A proxy of the environment has no business between members of a cluster.
+            self._opener = urllib.request.build_opener(
+                urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=tls)
+            )
+        return self._opener
 
-    def _post_to(self, endpoint: str, path: str, body: dict[str, Any]) -> dict[str, Any]:
+    def _post_to(self, endpoint: str, path: str, body: Mapping[str, object]) -> dict[str, Any]:
         headers = {"Content-Type": "application/json"}
         if self._token:
             headers["Authorization"] = self._token
         request = urllib.request.Request(f"{endpoint}/v3/{path}", json.dumps(body).encode(), headers)  # noqa: S310
         try:
-            with urllib.request.urlopen(request, timeout=self.timeout, context=self._context()) as answer:  # noqa: S310
+            with self._connect().open(request, timeout=self.timeout) as answer:
                 return dict(json.load(answer))
         except urllib.error.HTTPError as error:
-            said = error.read().decode(errors="replace")
+            with error:
+                said = error.read().decode(errors="replace")
             try:
                 detail = json.loads(said)
             except ValueError:
                 detail = {"error": said, "code": -1}
-            raise Refused(f"etcd {endpoint} refused {path}: {detail.get('error') or detail.get('message')}", detail.get("code", -1)) from error
+            raise Refused(
+                f"etcd {endpoint} refused {path}: {detail.get('error') or detail.get('message')}",
+                detail.get("code", -1),
+            ) from error
 
-    def post(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    def post(self, path: str, body: Mapping[str, object] | None = None) -> dict[str, Any]:
         """Call path with body on the first endpoint that answers.
 
-        Raises Unreachable when none does, Refused when etcd says no.
+        Raises Unreachable when none does, Refused when etcd says no. A member that can't serve at the moment (it is
+        starting, or follows no leader) is no answer as long as another endpoint has one.
         """
         reasons = []
+        unable: Refused | None = None
         for endpoint in list(self.endpoints):
             try:
                 if self.user and self._token is None and path != "auth/authenticate":
                     self._authenticate(endpoint)
                 answer = self._post_to(endpoint, path, body or {})
-            except Refused:
-                raise
-            except (OSError, ValueError) as error:
+            except Refused as refusal:
+                if refusal.code not in (DEADLINE_EXCEEDED, UNAVAILABLE):
+                    raise
+                unable = refusal
+                continue
+            except (OSError, http.client.HTTPException, ValueError) as error:
                 reasons.append(f"{endpoint}: {getattr(error, 'reason', error)}")
                 continue
             self.endpoints.remove(endpoint)
             self.endpoints.insert(0, endpoint)
             return answer
+        if unable:
+            raise unable
         raise Unreachable(f"no etcd member answered: {'; '.join(reasons)}")
 
     def _authenticate(self, endpoint: str) -> None:
         try:
-            self._token = self._post_to(endpoint, "auth/authenticate", {"name": self.user, "password": self.password})["token"]
+            login = {"name": self.user, "password": self.password}
+            self._token = self._post_to(endpoint, "auth/authenticate", login)["token"]
         except Refused as refusal:
             if refusal.code != FAILED_PRECONDITION:  # authentication is not enabled (yet): nobody needs a token
                 raise
@@ -198,4 +217,6 @@ class Client:
     def alarms(self) -> list[str]:
         """Alarms that are raised, as `NOSPACE on member 1234`."""
         answer = self.post("maintenance/alarm", {"action": "GET"})
-        return [f"{alarm.get('alarm', 'NONE')} on member {alarm.get('memberID', '?')}" for alarm in answer.get("alarms", ())]
+        return [
+            f"{alarm.get('alarm', 'NONE')} on member {alarm.get('memberID', '?')}" for alarm in answer.get("alarms", ())
+        ]

@@ -12,7 +12,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ansible_collections.holdfast.platform.plugins.module_utils._etcd import INVALID_ARGUMENT, Client, Refused, plain, text
+from ansible_collections.holdfast.platform.plugins.module_utils._etcd import (
+    INVALID_ARGUMENT,
+    Client,
+    Refused,
+    plain,
+    text,
+)
+from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed
 
 
 @dataclass(frozen=True)
@@ -26,12 +33,12 @@ class User:
 
 @dataclass(frozen=True)
 class Actual:
-    """What the cluster has: whether authentication is on, roles of each user, permitted (key, range end) pairs of each role,
-    and the declared users whose password is the declared one."""
+    """What the cluster has: whether authentication is on, roles of each user, permissions of each role as (key, range
+    end, type) with etcd's type READWRITE, READ or WRITE, and the declared users whose password is the declared one."""
 
     enabled: bool = False
     users: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    roles: Mapping[str, frozenset[tuple[str, str]]] = field(default_factory=dict)
+    roles: Mapping[str, frozenset[tuple[str, str, str]]] = field(default_factory=dict)
     matching: frozenset[str] = frozenset()
 
 
@@ -40,12 +47,17 @@ class Step:
     """One request: its path and body, and how people read it. The body may hold a password, the words never do."""
 
     path: str
-    body: dict[str, object] = field(repr=False)
+    body: Mapping[str, object] = field(repr=False)
     words: str = ""
 
 
 def range_end(prefix: str) -> str:
-    """The end of the key range that starts with prefix: its last byte plus one (etcd's clientv3.GetPrefixRangeEnd)."""
+    """The end of the range of keys that start with prefix: its last character plus one (etcd's GetPrefixRangeEnd).
+
+    Raises Failed for an empty prefix, which would be every key.
+    """
+    if not prefix:
+        raise Failed("users: an empty prefix is every key there is; give a prefix such as /service/")
     return prefix[:-1] + chr(ord(prefix[-1]) + 1)
 
 
@@ -62,16 +74,22 @@ def plan(actual: Actual, root_password: str, users: Sequence[User]) -> list[Step
         if user.name not in actual.roles:
             steps.append(Step("auth/role/add", {"name": user.name}, f"add role {user.name}"))
         has = actual.roles.get(user.name, frozenset())
-        wanted = {(prefix, range_end(prefix)) for prefix in user.prefixes}
+        wanted = {(prefix, range_end(prefix), "READWRITE") for prefix in user.prefixes}
         if user.name != "root":
-            for key, end in sorted(wanted - has):
-                permission = {"permType": "READWRITE", "key": text(key), "range_end": text(end)}
-                steps.append(Step("auth/role/grant", {"name": user.name, "perm": permission}, f"grant {user.name} {key}*"))
-            for key, end in sorted(has - wanted):
+            for key, end, kind in sorted(wanted - has):  # in place of a lesser one on the same range
+                permission = {"permType": kind, "key": text(key), "range_end": text(end)}
+                steps.append(
+                    Step("auth/role/grant", {"name": user.name, "perm": permission}, f"grant {user.name} {key}*")
+                )
+            for key, end in sorted({item[:2] for item in has} - {item[:2] for item in wanted}):
                 body = {"role": user.name, "key": text(key), "range_end": text(end)}
                 steps.append(Step("auth/role/revoke", body, f"revoke {user.name} {key}*"))
         if user.name not in actual.users.get(user.name, frozenset()):
             steps.append(Step("auth/user/grant", {"user": user.name, "role": user.name}, f"give {user.name} its role"))
+        steps.extend(
+            Step("auth/user/revoke", {"name": user.name, "role": role}, f"take the role {role} from {user.name}")
+            for role in sorted(actual.users.get(user.name, frozenset()) - {user.name})
+        )
     if not actual.enabled:
         steps.append(Step("auth/enable", {}, "enable authentication"))
     return steps
@@ -80,7 +98,9 @@ def plan(actual: Actual, root_password: str, users: Sequence[User]) -> list[Step
 def login_works(endpoints: Sequence[str], access: Mapping[str, str], user: User, timeout: float = 5) -> bool:
     """Whether user gets in with the declared password. Needs authentication to be on."""
     try:
-        Client(endpoints, **access, timeout=timeout).post("auth/authenticate", {"name": user.name, "password": user.password})
+        Client(endpoints, **access, timeout=timeout).post(
+            "auth/authenticate", {"name": user.name, "password": user.password}
+        )
     except Refused as refusal:
         if refusal.code == INVALID_ARGUMENT:  # "authentication failed, invalid user ID or password"
             return False
@@ -95,13 +115,18 @@ def read(client: Client, access: Mapping[str, str], users: Sequence[User]) -> Ac
     roles = client.post("auth/role/list").get("roles", [])
     declared = {user.name for user in users} | {"root"}
     granted = {
-        name: frozenset(client.post("auth/user/get", {"name": name}).get("roles", [])) for name in names if name in declared
+        name: frozenset(client.post("auth/user/get", {"name": name}).get("roles", []))
+        for name in names
+        if name in declared
     }
     permitted = {}
     for role in roles:
         if role in declared:
             found = client.post("auth/role/get", {"role": role}).get("perm", [])
-            permitted[role] = frozenset((plain(entry["key"]), plain(entry.get("range_end", ""))) for entry in found)
+            permitted[role] = frozenset(
+                (plain(entry.get("key", "")), plain(entry.get("range_end", "")), entry.get("permType", "READ"))
+                for entry in found
+            )
     matching = frozenset(
         user.name for user in users if enabled and user.name in granted and login_works(client.endpoints, access, user)
     )
