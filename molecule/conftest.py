@@ -1,0 +1,10 @@
+# Copyright: (c) 2026, Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the scenarios' tests share: the running lab."""
+
+from __future__ import annotations
+
+from tests.integration.conftest import RunningLab, lab
+
+__all__ = ["RunningLab", "lab"]
