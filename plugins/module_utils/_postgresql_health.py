@@ -1,11 +1,14 @@
 # Copyright: (c) 2026, Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Is a Patroni cluster as it should be? `judge_cluster` decides from Patroni's view, `judge_client` from what a client sees."""
+"""Is a Patroni cluster as it should be?
+
+`judge_cluster` decides from Patroni's view, `judge_client` from what a client sees.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +18,7 @@ SYNCHRONOUS = ("sync_standby", "quorum_standby")
 
 @dataclass(frozen=True)
 class Wish:
-    """What was declared: names of the members, whether commits wait for a standby, the largest lag in bytes that is fine."""
+    """What was declared: names of the members, whether commits wait for a standby, the largest fine lag in bytes."""
 
     members: Sequence[str]
     synchronous: bool
@@ -55,11 +58,13 @@ def judge_cluster(wish: Wish, cluster: Mapping[str, Any]) -> list[str]:
     return problems
 
 
-def _judge_member(name: str, member: Mapping[str, Any], *, leader: bool, timelines: Iterable[Any], lag: int) -> Iterable[str]:
+def _judge_member(
+    name: str, member: Mapping[str, Any], *, leader: bool, timelines: Collection[Any], lag: int
+) -> Iterable[str]:
     state = member.get("state")
-    if state not in (("running",) if leader else ("streaming",)):
+    if state not in (("running", "streaming") if leader else ("streaming",)):  # the leader of a standby cluster streams
         yield f"{name} is {state or 'in no known state'}, not {'running' if leader else 'streaming'}"
-    elif member.get("timeline") not in timelines:
+    elif timelines and member.get("timeline") not in timelines:
         yield f"{name} is on timeline {member.get('timeline')}, the leader on {', '.join(map(str, timelines))}"
     behind = member.get("lag", 0)
     if not leader and (not isinstance(behind, int) or behind > lag):
@@ -68,14 +73,18 @@ def _judge_member(name: str, member: Mapping[str, Any], *, leader: bool, timelin
         yield f"{name} has to be restarted for parameters that were changed"
 
 
-def judge_client(path: str, seen: Seen | str, *, replica: bool, settings: Mapping[str, str]) -> list[str]:
-    """What is wrong with one client connection; seen is what it showed, or why it failed."""
+def judge_client(path: str, seen: Seen | str, *, replica: bool, settings: Mapping[str, object]) -> list[str]:
+    """What is wrong with one client connection; seen is what it showed, or why it failed.
+
+    A setting that should be a number may be given as one.
+    """
     if isinstance(seen, str):
         return [f"{path}: {seen}"]
     problems = []
     if seen.replica is not replica:
-        problems.append(f"{path} leads to a {'replica' if seen.replica else 'leader'}, not to a {'replica' if replica else 'leader'}")
+        there, wanted = ("replica", "leader") if seen.replica else ("leader", "replica")
+        problems.append(f"{path} leads to a {there}, not to a {wanted}")
     for name, value in settings.items():
-        if seen.settings.get(name) != value:
-            problems.append(f"{path}: {name} is {seen.settings.get(name)!r}, not {value!r}")
+        if seen.settings.get(name) != str(value):
+            problems.append(f"{path}: {name} is {seen.settings.get(name)!r}, not {str(value)!r}")
     return problems
