@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,6 +54,26 @@ class Host:
         assert not check or done.returncode == 0, f"{command}: {done.stdout.decode()}{done.stderr.decode()}"
         return done.stdout.decode()
 
+    def connect(self) -> None:
+        subprocess.run(
+            [*self.ssh, "-MNf"], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=15
+        )
+
+    def disconnect(self) -> None:
+        subprocess.run([*self.ssh, "-O", "exit"], check=False, capture_output=True)
+
+    def reconnect(self, seconds: float = 90) -> None:
+        """Wait until a host that goes down is up again."""
+        time.sleep(1)
+        self.disconnect()
+        give_up = time.monotonic() + seconds
+        while True:
+            try:
+                return self.connect()
+            except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
+                assert time.monotonic() < give_up, f"{self.name} did not come back"
+                time.sleep(1)
+
     def driver(self, action: str, question: Mapping[str, Any]) -> Any:
         return json.loads(self.run(f"python3 {ENGINE}/driver.py {action}", json.dumps(question).encode()))
 
@@ -83,8 +104,8 @@ def host() -> Iterator[Host]:
     directory = tempfile.mkdtemp()
     ssh += ["-o", f"ControlPath={directory}/s"]
     login = f"{variables['ansible_user']}@{variables['ansible_host']}"
-    subprocess.run([*ssh, "-MNf", login], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     found = Host(HOST, [*ssh, login], {key: value for key, value in variables.items() if key.startswith("ansible_")})
+    found.connect()
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
         tar.add(Path(__file__).with_name("driver.py"), "driver.py")
@@ -93,7 +114,7 @@ def host() -> Iterator[Host]:
             tar.add(module, f"engine/{module.name}")
     found.run(f"rm -rf {ENGINE}; mkdir -p {ENGINE} && tar -C {ENGINE} -x", archive.getvalue())
     yield found
-    subprocess.run([*ssh, "-O", "exit", login], check=False, capture_output=True)
+    found.disconnect()
     Path(directory).rmdir()
 
 
@@ -102,7 +123,8 @@ def _clean(host: Host) -> Iterator[None]:
     """Every test starts without bundles of tests and without their files."""
     state = "/var/lib/holdfast/bundles/test"
     tidy = (
-        f"systemctl disable -q --now holdfast-bundle-test.timer 2>/dev/null; umount {TREE}/* {state} 2>/dev/null;"
+        f"exec 2>/dev/null; systemctl disable -q --now holdfast-bundle-test.timer; umount {TREE}/* {state};"
+        "nft delete table inet holdfast_test;"
         f"rm -rf {TREE} {state}* /var/lib/holdfast/kept /etc/systemd/system/holdfast-bundle-test.*; mkdir {TREE}"
     )
     host.run(tidy)
