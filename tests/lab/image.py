@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import docker
@@ -52,6 +53,10 @@ def ensure(client: docker.DockerClient, proxy: str) -> str:
                 machine.say("importing the host image")
                 repository, _, version = name.partition(":")
                 client.api.import_image_from_file(str(archive), repository=repository, tag=version, changes=CHANGES)
+            for old in client.images.list(filters={"label": "holdfast.image=host"}):
+                with suppress(docker.errors.APIError):  # a running lab still uses it
+                    if name not in old.tags:
+                        client.images.remove(str(old.id))
     return name
 
 
