@@ -21,6 +21,8 @@ ARGUMENTS = {
     "service": {"type": "str", "required": True},
     "directory": {"type": "path"},
     "certificates": {"type": "dict"},
+    "effects": {"type": "dict", "default": {}},
+    "bundle": {"type": "str"},
     "lifetime": {"type": "str", "default": "90d"},
 }
 
@@ -46,7 +48,12 @@ class ActionModule(ActionBase):
                 _pki.check_authority(authority, now)
             directory = arguments["directory"] or f"/etc/holdfast/pki/{arguments['service']}"
             call = {"service": arguments["service"], "directory": directory}
-            payload: dict[str, Any] = {"certificates": plan.slots, "authority": authority.bundle if authority else None}
+            payload: dict[str, Any] = {
+                "certificates": plan.slots,
+                "authority": authority.bundle if authority else None,
+                "bundle": arguments["bundle"] or arguments["service"],
+                "effects": _effects(arguments["effects"]),
+            }
             seen = self._execute_module(module_args={**call, "payload": payload}, task_vars=task_vars)
             if seen.get("failed"):
                 return {**result, **seen, "round_trips": 1}
@@ -94,6 +101,14 @@ class ActionModule(ActionBase):
             addresses=[self._templar.template(variables.get(name)) for name in ("address", "ansible_host")],
             lifetime=arguments["lifetime"],
         )
+
+
+def _effects(effects: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The effects, if each is one that a unit can have. Raises PkiError."""
+    for unit, effect in effects.items():
+        if effect not in ("reload", "restart"):
+            raise _pki.PkiError(f"effects.{unit}: is {effect!r}, it has to be reload or restart")
+    return effects
 
 
 def _decide(

@@ -16,10 +16,12 @@ import os
 import pwd
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.holdfast.platform.plugins.module_utils import _bundle_store
+from ansible_collections.holdfast.platform.plugins.module_utils._bundle_plan import Refused, merge_effects
 from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed, run
 
 # All that `openssl req` needs: the controller takes only the key from a request.
@@ -41,12 +43,16 @@ class Task:
 
     authority: PEM of the trusted roots for `ca.crt`, or None when the site has none yet (check mode only).
     chains: PEM to install by name; empty in the first call of a run.
+    bundle, effects: what has to happen to units ({unit: reload|restart}) that hold the old files, and the bundle with
+    which it waits.
     """
 
     directory: Path
     slots: tuple[Slot, ...]
     authority: str | None
     chains: Mapping[str, str]
+    bundle: str = ""
+    effects: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, directory: str, payload: Mapping[str, Any]) -> Task:
@@ -54,7 +60,19 @@ class Task:
         slots = tuple(
             Slot(name, slot["owner"], slot["group"]) for name, slot in sorted(payload["certificates"].items())
         )
-        return cls(Path(directory), slots, payload.get("authority"), payload.get("chains") or {})
+        return cls(
+            Path(directory),
+            slots,
+            payload.get("authority"),
+            payload.get("chains") or {},
+            payload.get("bundle", ""),
+            payload.get("effects") or {},
+        )
+
+    @property
+    def replaces(self) -> bool:
+        """Whether this call brings a chain or other trusted roots. A new key is always followed by a chain."""
+        return bool(self.chains) or (self.authority is not None and _read(self.directory / "ca.crt") != self.authority)
 
 
 def converge(task: Task, *, check: bool) -> dict[str, Any]:
@@ -72,6 +90,8 @@ def converge(task: Task, *, check: bool) -> dict[str, Any]:
             _make_directory(task.directory)
     report: dict[str, Any] = {}
     with _alone(task.directory, check):
+        if task.replaces and not check:
+            _note_effects(task)
         if task.authority is not None:
             paths += _put(task.directory / "ca.crt", task.authority, check)
         for slot in task.slots:
@@ -92,6 +112,21 @@ def converge(task: Task, *, check: bool) -> dict[str, Any]:
                 paths.append(str(certificate))
             report[slot.name] = {"request": request, "chain": _read(certificate)}
     return {"changed": bool(paths), "paths": paths, "certificates": report}
+
+
+def _note_effects(task: Task) -> None:
+    """Leave the effects with the bundle, before a file changes: a run that dies afterwards loses none.
+
+    A bundle that was never applied has no unit running with the old files.
+    """
+    root = _bundle_store.ROOT
+    store = _bundle_store.Store(task.bundle, root)
+    if task.effects and store.current():
+        try:
+            with _bundle_store.host_lock(root, task.bundle):
+                store.write_pending(merge_effects(store.pending(), task.effects))
+        except Refused as error:
+            raise Failed(str(error)) from error
 
 
 def _identity(slot: Slot, check: bool) -> tuple[int, int] | None:

@@ -40,6 +40,18 @@ options:
       - The certificates by name. The default is what the service's descriptor declares.
       - Every certificate holds the host's full and short name, its address, C(localhost) and 127.0.0.1.
     type: dict
+  effects:
+    description:
+      - What has to happen to units that hold the old files in memory, a unit and V(reload) or V(restart) each.
+      - When a certificate or C(ca.crt) changes, this waits with the effects of O(bundle), before anything is written.
+        The bundle's next result has them, and P(holdfast.platform.member#module) carries them out.
+        So the order of a role is certificate, bundle, member.
+      - Check mode does not add them to the bundle's result.
+    type: dict
+    default: {}
+  bundle:
+    description: The bundle with which O(effects) wait. The default is the service's name.
+    type: str
   lifetime:
     description: How long a new certificate is valid, such as V(90d) or V(12h). It never outlives the intermediate CA.
     type: str
@@ -58,6 +70,11 @@ EXAMPLES = r"""
 - name: Issue the certificates
   holdfast.platform.certificate:
     service: etcd
+
+- name: Issue the certificates, and have them read again when they change
+  holdfast.platform.certificate:
+    service: postgresql
+    effects: {haproxy.service: reload, pgbouncer.service: reload}
 
 - name: Issue a certificate that no descriptor declares
   holdfast.platform.certificate:
@@ -108,6 +125,8 @@ def main() -> None:
             "service": {"type": "str", "required": True},
             "directory": {"type": "path"},
             "certificates": {"type": "dict"},
+            "effects": {"type": "dict", "default": {}},
+            "bundle": {"type": "str"},
             "lifetime": {"type": "str", "default": "90d"},
             "payload": {"type": "dict"},
         },

@@ -232,6 +232,24 @@ def test_what_is_broken_on_one_host_is_mended(script: str, reason: str) -> None:
     assert not play().changed
 
 
+def test_a_unit_that_holds_the_old_certificate_is_reloaded(fresh: None) -> None:
+    """A unit that bundle and member run notes its reloads; a run that ends after the certificate does not lose one."""
+    effects = {"test_effects": {"pki-test.service": "reload"}}
+    variables = {"test_unit": True, **effects}
+    on("data-a1", "rm -rf /var/tmp/reloads /var/lib/holdfast/bundles/etcd")
+    limit = ("--limit", "data-a1")
+    play(*limit, **variables)
+    on("data-a1", "systemctl is-active pki-test; test ! -e /var/tmp/reloads")
+    assert not play(*limit, **variables).changed
+    on("data-a1", f"rm {DIRECTORY}/etcd.crt")
+    play(*limit, **effects)
+    on("data-a1", "test ! -e /var/tmp/reloads")
+    play(*limit, **variables)
+    assert on("data-a1", "cat /var/tmp/reloads") == "reloaded"
+    assert not play(*limit, **variables).changed
+    assert on("data-a1", "cat /var/tmp/reloads") == "reloaded"
+
+
 def test_names_and_usage_follow_the_declaration(issued: None) -> None:
     more = {**CERTIFICATES, "etcd": {**CERTIFICATES["etcd"], "names": ["etcd", "kv"], "usage": ["server"]}}
     run = play(test_certificates=more)
@@ -431,6 +449,7 @@ def test_a_full_disk_on_the_host(issued: None) -> None:
         ({"test_secret": "etcd/rot"}, "nothing declares it: add secrets.rot to roles/etcd/meta/service.yml"),
         ({"test_secret": "etcd"}, "'etcd' is no secret; write <owner>/<name>"),
         ({"test_certificates": {"ca": {}}}, "certificates.ca: use lower-case letters"),
+        ({"test_effects": {"a.service": "stop"}}, "effects.a.service: is 'stop', it has to be reload or restart"),
         ({"test_lifetime": "soon"}, "lifetime: 'soon' is not a span of time"),
         ({"test_extra": {"etcd": {"root": {}}}}, "extra.etcd.root: roles/etcd/meta/service.yml declares it already"),
         ({"test_extra": {"etcd": {"x": {"size": 1}}}}, "extra.etcd.x: unknown key 'size'"),

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.holdfast.platform.plugins.module_utils import _certificate
+from ansible_collections.holdfast.platform.plugins.module_utils import _bundle_store, _certificate
 from ansible_collections.holdfast.platform.plugins.module_utils._certificate import Task, converge
 from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed
 
@@ -145,6 +145,49 @@ def test_a_file_as_directory_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "pki").write_text("")
     with pytest.raises(OSError, match="pki"):
         call(tmp_path / "pki")
+
+
+@pytest.fixture
+def bundles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The state of bundles, with `etcd` applied once."""
+    root = tmp_path / "bundles"
+    monkeypatch.setattr(_bundle_store, "ROOT", root)
+    store = _bundle_store.Store("etcd", root)
+    store.create()
+    store.put_in_force({"generation": 1, "txid": "x", "made": []})
+    store.write_pending({"other.service": "restart"})
+    return root
+
+
+@pytest.mark.parametrize(
+    ("payload", "pending"),
+    [
+        ({}, {}),
+        ({"chains": {"etcd": CHAIN + CHAIN}}, {"a.service": "reload", "b.service": "restart"}),
+        ({"authority": CA + CA}, {"a.service": "reload", "b.service": "restart"}),
+        ({"chains": {"etcd": CHAIN + CHAIN}, "bundle": "never-applied"}, {}),
+        ({"chains": {"etcd": CHAIN + CHAIN}, "effects": {}}, {}),
+    ],
+)
+def test_effects_wait_with_the_bundle(tmp_path: Path, bundles: Path, payload: Any, pending: dict[str, str]) -> None:
+    directory = tmp_path / "pki"
+    call(directory, chains={"etcd": CHAIN})
+    payload = {"bundle": "etcd", "effects": {"a.service": "reload", "b.service": "restart"}, **payload}
+    call(directory, check=True, **payload)
+    assert _bundle_store.read_pending("etcd", bundles) == {"other.service": "restart"}
+    call(directory, **payload)
+    assert _bundle_store.read_pending("etcd", bundles) == {"other.service": "restart", **pending}
+    assert not (bundles / "never-applied").exists()
+
+
+def test_effects_are_noted_before_a_file_changes(
+    tmp_path: Path, bundles: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call(tmp_path / "pki", chains={"etcd": CHAIN})
+    monkeypatch.setattr(_certificate, "_put", die)
+    with pytest.raises(KeyboardInterrupt):
+        call(tmp_path / "pki", chains={"etcd": CHAIN + CHAIN}, bundle="etcd", effects={"a.service": "reload"})
+    assert _bundle_store.read_pending("etcd", bundles)["a.service"] == "reload"
 
 
 def die(*_: Any, **__: Any) -> None:
