@@ -11,7 +11,8 @@ short_description: The SSH key files of administrators, for a bundle
 version_added: 0.1.0
 author: [Holdfast founders (@holdfast)]
 description:
-  - Makes one file of public keys for each user, in the form that the O(holdfast.platform.bundle#module:files) of a bundle has.
+  - Makes one file of public keys for each user, in the form that the O(holdfast.platform.bundle#module:files)
+    of a bundle has.
 positional: directory
 options:
   _input:
@@ -44,22 +45,29 @@ from typing import Any
 from ansible.errors import AnsibleFilterError
 
 # `[options] type base64 [comment]`, as sshd(8) reads AUTHORIZED_KEYS.
-KEY = re.compile(r"^(\S.*\s)?(ssh-(rsa|ed25519)|ecdsa-sha2-nistp(256|384|521)|sk-\S+@openssh\.com) [A-Za-z0-9+/]+=*(\s.*)?$")
-NAME = re.compile(r"^[a-z_][a-z0-9_-]*$")
+KEY = re.compile(
+    r"(\S.*[ \t])?(ssh-(rsa|ed25519)|ecdsa-sha2-nistp(256|384|521)|sk-\S+@openssh\.com) [A-Za-z0-9+/]+=*([ \t].*)?"
+)
+NAME = re.compile(r"[a-z_][a-z0-9_-]*")
 
 
-def authorized_keys(users: Mapping[str, Mapping[str, Any]], directory: str) -> dict[str, dict[str, str]]:
-    """Make {path: {content, mode}} of users. Raises AnsibleFilterError for a bad name, no keys or a key that is none."""
+def authorized_keys(users: Mapping[str, Mapping[str, Any] | None], directory: str) -> dict[str, dict[str, str]]:
+    """Make {path: {content, mode}} of users.
+
+    Raises AnsibleFilterError for a bad name, no keys or a key that is none.
+    """
     files = {}
     for name, user in users.items():
-        keys = user.get("keys") or []
-        if not NAME.match(name):
+        keys = (user or {}).get("keys") or []
+        if not NAME.fullmatch(str(name)):
             raise AnsibleFilterError(f"authorized_keys: {name!r} is no user name: lower-case letters, digits, _ and -")
         if not keys:
             raise AnsibleFilterError(f"authorized_keys: {name} has no `keys`: give a list of SSH public keys")
         for number, key in enumerate(keys):
-            if not KEY.match(key):
-                raise AnsibleFilterError(f"authorized_keys: {name}.keys[{number}] is no SSH public key: {key[:40]!r}")
+            if not KEY.fullmatch(str(key)):
+                raise AnsibleFilterError(
+                    f"authorized_keys: {name}.keys[{number}] is no SSH public key: {str(key)[:40]!r}"
+                )
         files[f"{directory}/{name}"] = {"content": "".join(f"{key}\n" for key in keys), "mode": "0644"}
     return files
 

@@ -49,7 +49,7 @@ def endpoints(hosts: Iterable[Mapping[str, Any]], port: int) -> list[str]:
     urls = []
     for host in hosts:
         try:
-            address = IPAddress(host["address"])
+            address = IPAddress(str(host["address"]))
         except (AddrFormatError, KeyError, TypeError, ValueError) as error:
             raise AnsibleFilterError(f"endpoints: {host!r} has no address; expected a host with `address`") from error
         urls.append(f"https://[{address}]:{port}" if address.version == 6 else f"https://{address}:{port}")
