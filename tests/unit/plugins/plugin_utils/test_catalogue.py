@@ -21,6 +21,7 @@ from ansible_collections.holdfast.platform.plugins.plugin_utils._catalogue impor
     Endpoint,
     Flow,
     SecretPolicy,
+    Use,
 )
 
 Describe = Callable[[dict[str, Any]], Path]
@@ -40,7 +41,17 @@ ETCD: dict[str, Any] = {
     "metrics": {"port": "client", "path": "/metrics"},
     "probe": {"port": "client"},
     "backup": {"method": "snapshot", "every": "1h"},
+    "packages": ["etcd-.*"],
     "verbs": ["main", "verify"],
+}
+POSTGRESQL: dict[str, Any] = {
+    "tier": "data",
+    "kind": "replicated",
+    "after": ["etcd"],
+    "secrets": {"etcd": {}, "superuser": {}},
+    "uses": {"etcd": {"secret": "etcd", "prefixes": ["/pg/", "/a/"]}, "base": {"secret": "superuser"}},
+    "packages": ["postgresql-.*", "patroni"],
+    "verbs": ["main"],
 }
 
 
@@ -92,6 +103,46 @@ def test_everything_is_read(describe: Describe) -> None:
     assert (etcd.metrics, etcd.probe) == (Endpoint("client", "/metrics"), Endpoint("client", "/"))
     assert etcd.backup is not None
     assert (etcd.backup.method, etcd.backup.every) == ("snapshot", timedelta(hours=1))
+
+
+def test_what_a_service_uses_and_guards(describe: Describe) -> None:
+    catalogue = _catalogue.load([describe({"base": BASE, "etcd": ETCD, "postgresql": POSTGRESQL})])
+    assert catalogue.service("postgresql").uses == (
+        Use("postgresql", "base", "superuser", ()),
+        Use("postgresql", "etcd", "etcd", ("/pg/", "/a/")),
+    )
+    assert catalogue.service("etcd").uses == ()
+    assert [service.packages for service in catalogue.services.values()] == [
+        (),
+        ("etcd-.*",),
+        ("postgresql-.*", "patroni"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "key", "reason", "fix"),
+    [
+        ("uses", ["etcd"], "uses", "must be a mapping", "a mapping of services whose client this one is"),
+        ("uses.etcd", "etcd", "uses.etcd", "must be a mapping", "{secret: etcd, prefixes: [/holdfast/x/]}"),
+        ("uses.etcd.secret", None, "uses.etcd.secret", "missing", "the name of one of this service's own secrets"),
+        ("uses.etcd.secret", "ectd", "uses.etcd.secret", "unknown secret", "did you mean 'etcd'?"),
+        ("uses.etcd.secret", "root", "uses.etcd.secret", "unknown secret", "known: etcd, superuser"),
+        ("uses.etcd.user", "pg", "uses.etcd.user", "unknown key", "known: prefixes, secret"),
+        ("uses.etcd.prefixes", "/pg/", "uses.etcd.prefixes", "must be a list", "a list of key prefixes"),
+        ("uses.etcd.prefixes", [""], "uses.etcd.prefixes[0]", "not valid here", "a key prefix"),
+        ("uses.etcd.prefixes", ["/a", "/a"], "uses.etcd.prefixes", "stands here twice", "name each once"),
+        ("uses.etdc", {"secret": "etcd"}, "uses.etdc", "unknown service", "did you mean 'etcd'?"),
+        ("packages", "patroni", "packages", "must be a list", "a list of regular expressions"),
+        ("packages", [""], "packages[0]", "not valid here", "a regular expression"),
+        ("packages", ["a", "a"], "packages", "stands here twice", "name each once"),
+    ],
+)
+def test_a_wrong_client(describe: Describe, *, path: str, value: Any, key: str, reason: str, fix: str) -> None:
+    root = describe({"base": BASE, "etcd": ETCD, "postgresql": changed(POSTGRESQL, path, value)})
+    [(found, why, advice)] = problems(root)
+    assert found == key
+    assert reason in why
+    assert fix in advice
 
 
 @pytest.mark.parametrize("check", [True, False])
