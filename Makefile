@@ -77,8 +77,7 @@ ifdef SCENARIO
 test: molecule
 else
 test: lint sanity unit ## the whole proof that a change needs; SCENARIO=x runs one Molecule scenario only
-	@$(MAKE) integration LAB=test
-	@$(MAKE) lab-down LAB=test
+	@$(MAKE) integration LAB=test; status=$$?; $(MAKE) lab-down LAB=test && exit $$status
 	@$(MAKE) molecule
 endif
 

@@ -47,7 +47,7 @@ def test_security_updates_leave_clustered_services_alone(host: Host) -> None:
 
 
 def test_nobody_else_can_read_what_sudo_grants(host: Host) -> None:
-    assert host.run("sudo stat -c %%a /etc/sudoers.d/10-holdfast").stdout.strip() == "440"
+    assert host.run("sudo stat -c %a /etc/sudoers.d/10-holdfast").stdout.strip() == "440"
 
 
 def test_the_site_authority_is_there_for_clients(host: Host) -> None:

@@ -139,7 +139,7 @@ def test_a_run_on_one_member_alone_changes_nothing_and_harms_nobody(
     ("variables", "reason"),
     [
         ({"postgresql_pool_mode": "statements"}, "postgresql_pool_mode"),
-        ({"postgresql_hba": [{"type": "host", "sources": ["0.0.0.0/0"]}]}, "hostssl"),
+        ({"postgresql_hba": [{"type": "host", "sources": ["0.0.0.0/0"]}]}, "type host must be"),
         ({"postgresql_leader_port": 70000}, "haproxy"),
         ({"postgresql_parameters": {"work_mem": "{{ no_such_variable }}"}}, "no_such_variable"),
         ({"postgresql_retry_timeout": 30}, "ttl"),
