@@ -110,7 +110,11 @@ def install(names: list[str], *, check: bool) -> list[str]:
     if not check:
         with services_stay_down():
             done = run([*APT, "--no-install-recommends", "install", *names], env=QUIET, timeout=1800, check=False)
-            if done.status:  # the lists may name files that the archive has replaced since
+            if done.status:
+                # A run that was killed may have left packages half done; apt asks for a person's hand then.
+                repair = ["dpkg", "--configure", "-a", "--force-confold", "--force-confdef"]
+                run(repair, env=QUIET, timeout=1800, check=False)
+                # And the lists may name files that the archive has replaced since.
                 run([*APT, "update"], env=QUIET)
                 run([*APT, "--no-install-recommends", "install", *names], env=QUIET, timeout=1800)
     return plan
