@@ -13,7 +13,8 @@ author:
   - Holdfast founders (@holdfast)
 description:
   - Brings the declared users, their passwords and the key prefixes that they may use to the cluster, in one call.
-  - A declared user has one role, which bears its name. Other roles, and what is not declared of its own, are taken from it.
+  - A declared user has one role, which bears its name. Other roles are taken from it, and prefixes that are not
+    declared from the role.
   - Users and roles that are not declared are left alone.
 extends_documentation_fragment:
   - holdfast.platform.etcd
