@@ -185,7 +185,7 @@ def connector(params: Mapping[str, Any]) -> server.Connect:
     if params["ca_path"] is not None:
         arguments.update(sslmode="verify-full", sslrootcert=params["ca_path"])
 
-    def connect(database: str | None):
+    def connect(database: str | None) -> Any:
         session = psycopg2.connect(dbname=database or "postgres", **arguments)
         # Stay with the leader that was found: a standby may not have a new database yet, and libpq stops at that.
         arguments["host"] = session.info.host
