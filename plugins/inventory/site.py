@@ -135,14 +135,19 @@ class InventoryModule(BaseInventoryPlugin):
             shared["site_network"] = site.network
         for name, value in (shared | (lab.variables() if lab else {})).items():
             inventory.set_variable("all", name, value)
+        # Parents first: a host that joins a group then takes its place in all of them at once.
+        for group, children in site.children.items():
+            inventory.add_group(group)
+            for child in children:
+                inventory.add_group(child)
+                inventory.add_child(group, child)
+        for group, variables in site.variables.items():
+            inventory.add_group(group)
+            for name, value in variables.items():
+                inventory.set_variable(group, name, value)
         for host in site.hosts:
             inventory.add_host(host.name)
             for name, value in {"ansible_host": host.address, **host.variables, "address": host.address}.items():
                 inventory.set_variable(host.name, name, value)
-        for group, names in site.groups.items():
-            inventory.add_group(group)
-            for name in names:
-                inventory.add_child(group, name)
-        for group, variables in site.variables.items():
-            for name, value in variables.items():
-                inventory.set_variable(group, name, value)
+            inventory.add_child(f"zone_{host.zone}", host.name)
+            inventory.add_child(f"pool_{host.pool}", host.name)

@@ -53,8 +53,9 @@ class Host:
 class Site:
     """A site that works.
 
-    `zones` is {zone: network or {tier: network}}, `groups` is {group: host names in order}, `variables` is
-    {group: {variable: value}}: zone, tier and pool are said once for a group, not once for each host.
+    `zones` is {zone: network or {tier: network}}. Every zone and pool is a group of hosts; `children` is
+    {group of a service or tier: groups of its pools}. `variables` is {group: {variable: value}}: zone, tier and pool
+    are said once for a group, not once for each host.
     """
 
     name: str
@@ -65,7 +66,7 @@ class Site:
     zones: Mapping[str, Any]
     ports: Mapping[str, Mapping[str, int]]
     hosts: tuple[Host, ...]
-    groups: Mapping[str, Sequence[str]]
+    children: Mapping[str, Sequence[str]]
     variables: Mapping[str, Mapping[str, Any]]
 
 
@@ -110,7 +111,7 @@ def build(document: Any, catalogue: Catalogue, file: str = "site.yml") -> Site:
         zones={name: zone["cidr"] for name, zone in document["zones"].items()},
         ports=document.get("ports", {}),
         hosts=tuple(draft.hosts),
-        groups=_groups(draft),
+        children=_children(draft),
         variables=_group_variables(document),
     )
 
@@ -398,21 +399,14 @@ def _judge_quorum(draft: _Draft) -> None:
                 draft.refuse("pools", service.name, reason, f"place at most {count - majority} in one zone")
 
 
-def _groups(draft: _Draft) -> dict[str, list[str]]:
-    """Return the groups: one for each service, zone, pool and tier of the site, the empty ones included."""
-    document = draft.document
-    groups: dict[str, list[str]] = {service.name: [] for service in draft.catalogue.placed(())}
-    groups |= {f"zone_{zone}": [] for zone in document["zones"]}
-    carried: dict[str, list[str]] = {}
-    for name, pool in document["pools"].items():
-        services = [service.name for service in _services(draft, pool)]
-        carried[name] = [*services, f"pool_{name}", f"tier_{pool['tier']}"]
-        groups |= {group: [] for group in carried[name] if group not in groups}
-    for host in draft.hosts:
-        groups[f"zone_{host.zone}"].append(host.name)
-        for group in carried[host.pool]:
-            groups[group].append(host.name)
-    return groups
+def _children(draft: _Draft) -> dict[str, list[str]]:
+    """Return which pools a service or a tier consists of; a service that is everywhere may have none."""
+    children: dict[str, list[str]] = {service.name: [] for service in draft.catalogue.placed(())}
+    for name, pool in draft.document["pools"].items():
+        parents = [*(service.name for service in _services(draft, pool)), f"tier_{pool['tier']}"]
+        for parent in parents:
+            children.setdefault(parent, []).append(f"pool_{name}")
+    return children
 
 
 def _group_variables(document: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

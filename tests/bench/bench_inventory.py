@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How long a site's inventory takes to list, and how much memory: `python tests/bench/bench_inventory.py [hosts ...]`.
 
-Every figure is one whole `ansible-inventory --list` process on one core, the fastest of three, of a site file with
-that many listed hosts over three zones. `--programs` names the directories of further ansible-core installations.
+Every line is one whole `ansible-inventory --list` process on one core, the fastest of three, of a site file with that
+many listed hosts over three zones. CPU seconds are what it takes on a core of its own, and what is judged; the seconds
+on the clock are more where the machine is shared. `--programs` names the directories of further installations.
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ def site_file(hosts: int) -> Iterator[str]:
             yield f"      - {{name: {pool}{number}, zone: {'abc'[number % 3]}, address: {address}}}"
 
 
-def listed(program: Path, source: Path) -> tuple[float, float]:
-    """List an inventory once on one core. Return seconds, and the peak of resident memory in MiB."""
+def listed(program: Path, source: Path) -> tuple[float, float, float]:
+    """List an inventory once on one core. Return CPU seconds, seconds, and the peak of resident memory in MiB."""
     environment = os.environ | {
         "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"),
         "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / "collections"),
@@ -62,7 +63,7 @@ def listed(program: Path, source: Path) -> tuple[float, float]:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"{program} failed with {process.returncode}")
-    return seconds, usage.ru_maxrss / 1024
+    return usage.ru_utime + usage.ru_stime, seconds, usage.ru_maxrss / 1024
 
 
 def main() -> None:
@@ -72,7 +73,7 @@ def main() -> None:
     parser.add_argument("--programs", nargs="*", type=Path, default=[Path(sys.executable).parent])
     given = parser.parse_args()
     slow = False
-    print(f"{'core':<10}{'hosts':>8}{'seconds':>10}{'ms per host':>13}{'MiB':>8}")
+    print(f"{'core':<10}{'hosts':>8}{'CPU s':>8}{'clock s':>9}{'CPU ms per host':>17}{'MiB':>6}")
     with tempfile.TemporaryDirectory() as directory:
         source = Path(directory) / "site.yml"
         for programs in given.programs:
@@ -81,9 +82,10 @@ def main() -> None:
             core = version.split("core ", 1)[1].split("]", 1)[0]
             for hosts in given.hosts:
                 source.write_text("\n".join(site_file(hosts)) + "\n", encoding="utf-8")
-                seconds, memory = min(listed(program, source) for _ in range(3))
-                slow |= hosts <= 10000 and seconds > LIMIT
-                print(f"{core:<10}{hosts:>8}{seconds:>10.2f}{1000 * seconds / hosts:>13.2f}{memory:>8.0f}", flush=True)
+                used, seconds, memory = min(listed(program, source) for _ in range(3))
+                slow |= hosts <= 10000 and used > LIMIT
+                print(f"{core:<10}{hosts:>8}{used:>8.2f}{seconds:>9.2f}", end="")
+                print(f"{1000 * used / hosts:>17.2f}{memory:>6.0f}", flush=True)
     if slow:
         raise SystemExit(f"more than {LIMIT:g} s for 10,000 hosts or fewer")
 

@@ -76,13 +76,13 @@ def test_listing(listed: Listed, tmp_path: Path) -> None:
     db2 = {"address": "10.0.2.11", "ansible_host": "10.0.2.11", "zone": "b", "motto": "shared"}
     assert shared | place | db1 == shared | variables["db1"]
     assert shared | place | db2 == shared | variables["db2"]
-    assert {name: inventory[name]["hosts"] for name in ("base", "etcd", "pool_data", "tier_data", "zone_c")} == {
-        "base": ["db1", "db2", "db3"],
-        "etcd": ["db1", "db2", "db3"],
-        "pool_data": ["db1", "db2", "db3"],
-        "tier_data": ["db1", "db2", "db3"],
-        "zone_c": ["db3"],
+    assert {name: inventory[name]["children"] for name in ("base", "etcd", "tier_data")} == {
+        "base": ["pool_data"],
+        "etcd": ["pool_data"],
+        "tier_data": ["pool_data"],
     }
+    assert inventory["pool_data"]["hosts"] == ["db1", "db2", "db3"]
+    assert inventory["zone_c"]["hosts"] == ["db3"]
 
 
 def test_a_wrong_file_ends_the_run_with_every_problem(listed: Listed, tmp_path: Path) -> None:
@@ -149,6 +149,7 @@ def test_the_inventories_of_the_checkout(name: str, tmp_path: Path) -> None:
     assert run.returncode == 0, run.stderr
     assert run.stderr == ""
     inventory = json.loads(run.stdout)
-    assert len(inventory["etcd"]["hosts"]) == 3
-    zones = {inventory["_meta"]["hostvars"][host]["zone"] for host in inventory["etcd"]["hosts"]}
+    assert inventory["etcd"]["children"] == ["pool_data"]
+    assert len(inventory["pool_data"]["hosts"]) == 3
+    zones = {inventory["_meta"]["hostvars"][host]["zone"] for host in inventory["pool_data"]["hosts"]}
     assert zones == {"a", "b", "c"}
