@@ -16,6 +16,7 @@ import yaml
 
 from ansible_collections.holdfast.platform.plugins.plugin_utils import _catalogue, _site
 from ansible_collections.holdfast.platform.plugins.plugin_utils._catalogue import Catalogue
+from ansible_collections.holdfast.platform.plugins.plugin_utils._problems import structure
 from ansible_collections.holdfast.platform.plugins.plugin_utils._site import SiteError
 
 SERVICES = """
@@ -429,5 +430,5 @@ ENTRY: dict[str, Any] = {"name": "db1", "zone": "a", "address": "172.22.0.11"}
 def test_the_short_way_passes_nothing_that_the_schema_refuses(entry: Any) -> None:
     document = site()
     document["pools"] = {"data": {"tier": "data", "hosts": [copy.deepcopy(entry)]}}
-    refused = bool(_site.structure(document, "site", "site.yml"))
+    refused = bool(structure(document, "site", "site.yml"))
     assert refused is not _site._plain(entry)
