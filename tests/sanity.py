@@ -10,6 +10,7 @@ makes the next run quick and leaves nothing behind.
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import shutil
@@ -24,6 +25,8 @@ ROOT = Path(__file__).parents[1]
 CACHE = ROOT / ".cache" / "sanity"
 HOME = CACHE / "home"
 EXPORT = CACHE / "ansible_collections" / "holdfast" / "platform"
+# Not part of the archive: ruff and mypy judge it.
+NOT_SHIPPED = ("collections/", "molecule/", "tests/")
 # What is not held against us, with reasons. ansible-test wants one such file for each version of core.
 IGNORED = ROOT / "tests" / "sanity-ignore.txt"
 
@@ -36,12 +39,16 @@ SKIPPED = {
 # The versions that the supported cores run on, controllers and managed hosts: https://docs.ansible.com, support matrix.
 PYTHONS = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
 
-# ansible-test fetches the script that installs pip from a site of its own; Python brings the same along.
+# ansible-test fetches the script that installs pip from a site of its own; Python brings the same along. Where
+# plugins are loaded, what every controller of ours has comes with it: a collection has no way to ask for that.
 BOOTSTRAP = """
 import subprocess
 import sys
 
 subprocess.run([sys.executable, "-m", "ensurepip", "--default-pip"], check=True, stdout=subprocess.DEVNULL)
+if "sanity.import.plugin" in sys.prefix or "sanity.ansible-doc" in sys.prefix:
+    libraries = ["cryptography", "jsonschema", "netaddr"]
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", *libraries], check=True)
 """
 
 
@@ -53,8 +60,7 @@ def export() -> None:
         check=True,
         capture_output=True,
     ).stdout.decode()
-    # The tests aren't part of the archive: ruff and mypy judge them.
-    wanted = {Path(name) for name in listed.split("\0") if name and not name.startswith(("collections/", "tests/"))}
+    wanted = {Path(name) for name in listed.split("\0") if name and not name.startswith(NOT_SHIPPED)}
     for old in EXPORT.iterdir() if EXPORT.exists() else []:
         if old.is_dir():
             shutil.rmtree(old)
@@ -66,7 +72,16 @@ def export() -> None:
     subprocess.run(["git", "init", "--quiet"], cwd=EXPORT, check=True)
     core = ".".join(metadata.version("ansible-core").split(".")[:2])
     (EXPORT / "tests/sanity").mkdir(parents=True)
-    shutil.copy(IGNORED, EXPORT / f"tests/sanity/ignore-{core}.txt")
+    names = [f"{path} pylint:disallowed-name" for path in sorted(wanted) if path.suffix == ".py" and throws_away(path)]
+    text = "\n".join([IGNORED.read_text(encoding="utf-8").rstrip(), *names, ""])
+    (EXPORT / f"tests/sanity/ignore-{core}.txt").write_text(text, encoding="utf-8")
+
+
+def throws_away(path: Path) -> bool:
+    """Tell whether a file calls a value that it doesn't need `_`; ansible-test keeps that name for gettext."""
+    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+    names = (node for node in ast.walk(tree) if isinstance(node, ast.Name))
+    return any(name.id == "_" and isinstance(name.ctx, ast.Store) for name in names)
 
 
 def prepare_home() -> None:
@@ -76,7 +91,7 @@ def prepare_home() -> None:
     source = (Path(ansible_test.__file__).parent / "_internal" / "python_requirements.py").read_text(encoding="utf-8")
     for version in re.findall(r"\bpip='([\d.]+)'", source):
         (downloads / f"get_pip_{version.replace('.', '_')}.py").write_text(BOOTSTRAP, encoding="utf-8")
-    for name in (".config/pip", ".pip"):
+    for name in (".config/pip", ".pip", ".cache/pip"):
         theirs, ours = Path.home() / name, HOME / name
         if theirs.exists() and not ours.exists():
             ours.parent.mkdir(parents=True, exist_ok=True)

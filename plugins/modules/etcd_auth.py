@@ -26,6 +26,10 @@ attributes:
     support: none
     description: RV(steps) says what changed.
 options:
+  password:
+    description: Password of O(user); authentication is switched on with it.
+    type: str
+    required: true
   users:
     description: Users other than root.
     type: list
