@@ -79,3 +79,13 @@ def test_an_administrator_comes_and_goes(lab: RunningLab, tmp_path: Path) -> Non
     assert subprocess.run(login, capture_output=True, text=True, check=False).stdout.strip() == "0"
     assert run(lab, {}).returncode == 0
     assert subprocess.run(login, capture_output=True, text=True, check=False).returncode == 255
+
+
+def test_a_repository_comes_and_goes(lab: RunningLab) -> None:
+    uri = lab.ssh(HOST, "grep -rhoE 'https?://[^ ]+' /etc/apt/sources.list*").stdout.split()[0]
+    key = lab.ssh(HOST, "ls /usr/share/keyrings/debian-archive-keyring.*").stdout.split()[0]
+    declared = {"mirror": {"uris": uri, "suites": "trixie", "components": ["main", "contrib"], "key": key}}
+    assert run(lab, {"base_repositories": declared}).returncode == 0
+    assert "trixie/contrib" in lab.ssh(HOST, "sudo apt-get update 2>&1 && apt-cache policy").stdout
+    assert run(lab, {}).returncode == 0
+    assert lab.ssh(HOST, "test -e /etc/apt/sources.list.d/holdfast.sources", check=False).returncode == 1
