@@ -116,8 +116,8 @@ GROUP BY 1, 2, 3
 """
 
 
-class StatementError(Exception):
-    """The server refused a statement; what stood before it in other databases is done."""
+class ServerError(Exception):
+    """The server can't be reached, or refused something. What stood before it in other databases is done."""
 
 
 def _acl(pairs: Iterable[Sequence[str]]) -> Acl:
@@ -221,20 +221,23 @@ def rows(connect: Connect, database: str, sql: str, values: Any) -> list[Any]:
 def execute(connect: Connect, statements: Sequence[Statement], error: type[Exception]) -> None:
     """Carry the statements out, those of one database in one transaction.
 
-    error: the driver's base error. Raises StatementError with the statement (without secrets) and the server's reason.
+    error: the driver's base error. Raises ServerError with the statement (without secrets) and the server's reason.
     """
     for (database, alone), group in groupby(statements, key=lambda item: (item.database, item.alone)):
         with _session(connect, database) as connection:
             connection.autocommit = alone
-            for statement in group:
-                try:
+            shown = ""
+            try:
+                for statement in group:
+                    shown = statement.shown
                     with connection.cursor() as cursor:
                         cursor.execute(statement.sql)
-                except error as reason:
-                    place = f"database {database}" if database else "the cluster"
-                    raise StatementError(f"{place}: {statement.shown}: {_first_lines(reason)}") from None
-            if not alone:
-                connection.commit()
+                if not alone:
+                    shown = "COMMIT"
+                    connection.commit()
+            except error as reason:
+                why = f"{f'database {database}' if database else 'the cluster'}: {shown}: {_first_lines(reason)}"
+                raise ServerError(f"stopped at a statement that was refused; run again after the fix. {why}") from None
 
 
 def _first_lines(reason: Exception) -> str:
@@ -245,11 +248,14 @@ def _first_lines(reason: Exception) -> str:
 
 
 @contextmanager
-def only_one(connect: Connect) -> Iterator[None]:
-    """Hold the lock that keeps a second run out; it waits as long as the session's lock_timeout allows."""
+def only_one(connect: Connect, error: type[Exception]) -> Iterator[None]:
+    """Hold the lock that keeps a second run out. Raises ServerError when the other one takes longer than 15 s."""
     with _session(connect, None) as connection:
         connection.autocommit = True
-        _rows(connection, "SELECT pg_advisory_lock(%s)", [_LOCK])
+        try:
+            _rows(connection, "SELECT pg_advisory_lock(%s)", [_LOCK])
+        except error as reason:
+            raise ServerError(f"another run is at work on this cluster: {_first_lines(reason)}") from None
         yield
 
 

@@ -233,7 +233,8 @@ class _Reader:
     def __init__(self, value: Any, where: str, known: Sequence[str], problems: list[str]) -> None:
         self.where, self.problems = where, problems
         if value is not None and not isinstance(value, Mapping):
-            self.problem("", f"must be a mapping, not {value!r}")
+            # Without the value: it may be a password in the wrong place.
+            self.problem("", f"must be a mapping, not {type(value).__name__}")
         self.values: Mapping[str, Any] = value if isinstance(value, Mapping) else {}
         for key in self.values:
             if key not in known:

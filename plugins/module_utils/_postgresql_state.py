@@ -495,8 +495,9 @@ def _removals(server: Server, desired: Desired) -> Iterator[Statement]:
         if name in server.databases:
             yield _plain(f"DROP DATABASE {ident(name)}", alone=True)
     for name in sorted(desired.absent_roles & server.roles.keys()):
-        # The role owns nothing (validate saw to it), so this only takes its privileges away.
-        places = {database or None for database, _kind in server.dependencies.get(name, {})}
-        for database in sorted(places - desired.absent_databases.keys(), key=str):
-            yield _plain(f"DROP OWNED BY {ident(name)}", database)
+        # The role owns nothing (validate saw to it), so this only takes its privileges away: those in the database it
+        # runs in, and those on what the whole cluster shares.
+        places = {database for database, _kind in server.dependencies.get(name, {})} - desired.absent_databases.keys()
+        for database in sorted(places - {""}) or sorted(places):
+            yield _plain(f"DROP OWNED BY {ident(name)}", database or None)
         yield _plain(f"DROP ROLE {ident(name)}")

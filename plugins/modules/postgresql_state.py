@@ -163,9 +163,11 @@ try:
     import psycopg2
 
     PSYCOPG2_ERROR = None
+    DRIVER_ERROR: type[Exception] = psycopg2.Error
 except ImportError:
     psycopg2 = None
     PSYCOPG2_ERROR = traceback.format_exc()
+    DRIVER_ERROR = ImportError
 
 
 def connector(params: Mapping[str, Any]) -> server.Connect:
@@ -186,7 +188,11 @@ def connector(params: Mapping[str, Any]) -> server.Connect:
         arguments.update(sslmode="verify-full", sslrootcert=params["ca_path"])
 
     def connect(database: str | None) -> Any:
-        session = psycopg2.connect(dbname=database or "postgres", **arguments)
+        try:
+            session = psycopg2.connect(dbname=database or "postgres", **arguments)
+        except DRIVER_ERROR as error:
+            who = f"superuser {params['user']} on the leader among {', '.join(params['hosts'])}"
+            raise server.ServerError(f"no session as {who}: {str(error).strip()}") from None
         # Stay with the leader that was found: a standby may not have a new database yet, and libpq stops at that.
         arguments["host"] = session.info.host
         return session
@@ -213,16 +219,16 @@ def reconcile(connect: server.Connect, desired: Desired, pool_user: str | None, 
             return plan(reading, desired) + pool.plan([], pool_user)
         return plan(reading, desired) + lookup(connect, pool_user)
     done: list[Statement] = []
-    with server.only_one(connect):
+    with server.only_one(connect, DRIVER_ERROR):
         for _look in range(4):
             reading = server.read(connect, desired)
             validate(reading, desired)
             statements = plan(reading, desired) or lookup(connect, pool_user)
             if not statements:
                 return done
-            server.execute(connect, statements, psycopg2.Error)
+            server.execute(connect, statements, DRIVER_ERROR)
             done += statements
-    raise server.StatementError(f"the server does not keep: {statements[0].shown}")
+    raise server.ServerError(f"the server does not keep: {statements[0].shown}")
 
 
 def main() -> None:
@@ -265,10 +271,10 @@ def main() -> None:
             statements = reconcile(connector(params), desired, pool_user, module.check_mode)
     except DesiredError as error:
         module.fail_json(msg=str(error), problems=list(error.problems))
-    except server.StatementError as error:
-        module.fail_json(msg=f"stopped at a statement that the server refused; run again after the fix. {error}")
-    except psycopg2.Error as error:
-        module.fail_json(msg=f"no session on the leader among {', '.join(params['hosts'])}: {str(error).strip()}")
+    except server.ServerError as error:
+        module.fail_json(msg=str(error))
+    except DRIVER_ERROR as error:
+        module.fail_json(msg=f"the session broke off: {str(error).strip()}")
 
     result = {
         "changed": bool(statements),

@@ -30,7 +30,7 @@ class Cluster:
     def __init__(self, urls: list[str], config: dict[str, Any] | None, *, down: tuple[str, ...] = ()) -> None:
         self.urls, self.down = urls, down
         self.config = config
-        self.seen = dict.fromkeys(urls, config)
+        self.seen: dict[str, dict[str, Any] | None] = dict.fromkeys(urls, config)
         self.lag = dict.fromkeys(urls, 0)
         self.pending: dict[str, bool] = {}
         self.before_patch: list[Callable[[], None]] = []

@@ -133,7 +133,7 @@ def test_absent() -> None:
 @pytest.mark.parametrize(
     ("databases", "roles", "grants", "problem"),
     [
-        ({"d": "x"}, {}, [], "databases.d: must be a mapping, not 'x'"),
+        ({"d": "x"}, {}, [], "databases.d: must be a mapping, not str"),
         ({"d": {"ower": "x"}}, {}, [], "databases.d.ower: unknown key; did you mean owner?"),
         ({"d": {"zzz": 1}}, {}, [], "databases.d.zzz: unknown key; known are state,"),
         ({"d": {"state": "gone"}}, {}, [], "databases.d.state: must be present or absent"),

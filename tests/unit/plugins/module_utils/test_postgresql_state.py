@@ -453,9 +453,11 @@ def test_remove() -> None:
     assert _sql(server, _removal({"d": GONE}, {"r": GONE})) == [
         'DROP DATABASE "d"',
         'DROP OWNED BY "r"',
-        'DROP OWNED BY "r"',
         'DROP ROLE "r"',
     ]
+    shared = _server(dependencies={"r": {("", "a"): 1}})
+    assert _sql(shared, _removal(None, {"r": GONE})) == ['DROP OWNED BY "r"', 'DROP ROLE "r"']
+    assert _sql(_server(), _removal(None, {"r": GONE})) == ['DROP ROLE "r"']
     assert _sql(server, _removal({"x": GONE}, {"y": GONE})) == []
 
 
