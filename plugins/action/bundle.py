@@ -51,7 +51,7 @@ SPEC: dict[str, dict[str, Any]] = {
 }
 
 
-class ActionModule(ActionBase):  # type: ignore[misc]
+class ActionModule(ActionBase):
     """See the documentation of the module."""
 
     _supports_check_mode = True

@@ -20,7 +20,7 @@ import struct
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 CHUNK = 1024 * 1024
 _LENGTH = struct.Struct(">Q")
@@ -73,7 +73,7 @@ class Content:
                 left -= len(piece)
                 yield piece
 
-    def copy_to(self, stream: BinaryIO) -> None:
+    def copy_to(self, stream: IO[bytes]) -> None:
         """Write it to a stream. Raises OSError, Damaged."""
         digest = hashlib.sha256()
         for piece in self.chunks():
@@ -131,7 +131,7 @@ def unpack(text: str) -> tuple[dict[str, Any], dict[str, Content]]:
     return header["request"], contents
 
 
-def write_file(stream: BinaryIO, contents: Iterable[Content]) -> None:
+def write_file(stream: IO[bytes], contents: Iterable[Content]) -> None:
     """Write contents as a file for `read_file`. Raises OSError."""
     contents = list(contents)
     stream.write(_header({}, contents))

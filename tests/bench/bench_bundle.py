@@ -45,13 +45,13 @@ def write_role(role: Path) -> None:
         task = {"src": f"{name[1:]}.j2", "dest": name, "mode": "0644"}
         templates.append({"name": f"Write {name}", "ansible.builtin.template": task})
     (role / "tasks" / "template.yml").write_text(yaml.safe_dump(templates))
-    tasks = {
+    tasks: dict[str, dict[str, object]] = {
         "ping": {"name": "Ping", "ansible.builtin.ping": {}},
         "bundle": {"name": "Apply", "holdfast.platform.bundle": {"name": "bench"}},
         "remove": {"name": "Remove", "ansible.builtin.command": f"rm -rf {TARGET} /var/lib/holdfast/bundles/bench"},
     }
-    for name, task in tasks.items():
-        (role / "tasks" / f"{name}.yml").write_text(yaml.safe_dump([task]))
+    for name, content in tasks.items():
+        (role / "tasks" / f"{name}.yml").write_text(yaml.safe_dump([content]))
 
 
 def play(directory: Path, what: str, host: str) -> float:
@@ -65,7 +65,12 @@ def play(directory: Path, what: str, host: str) -> float:
         "ANSIBLE_ROLES_PATH": str(directory / "roles"),
         "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default",
     }
-    argv = [Path(sys.executable).parent / "ansible-playbook", "-i", CHECKOUT / "inventories" / "lab", playbook]
+    argv: list[Path | str] = [
+        Path(sys.executable).parent / "ansible-playbook",
+        "-i",
+        CHECKOUT / "inventories" / "lab",
+        playbook,
+    ]
     started = time.monotonic()
     done = subprocess.run(argv, env=environment, cwd=CHECKOUT, capture_output=True, text=True, check=False)
     seconds = time.monotonic() - started

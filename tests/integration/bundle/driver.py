@@ -25,7 +25,8 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
-from engine import _bundle, _bundle_store, _bundle_watch  # noqa: E402
+# the copy beside this file, on the host
+from engine import _bundle, _bundle_store, _bundle_watch  # type: ignore[import-not-found]  # noqa: E402
 from engine import _bundle_wire as wire  # noqa: E402
 
 

@@ -220,8 +220,7 @@ def test_unknown_accounts(bundle: Bundle, host: Host) -> None:
     files = {A: {"content": "a", "owner": "nosuchuser"}}
     refused = bundle.apply(files, check_first=False)
     assert f"{A}: owner nosuchuser does not exist on the host" in refused["refused"]
-    question = bundle.apply  # check mode alone: the account may come with a package that is not installed yet
-    assert question
+    # check mode alone lets it pass: the account may come with a package that is not installed yet
     checked = host.driver(
         "call",
         {

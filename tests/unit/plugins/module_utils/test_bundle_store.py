@@ -12,6 +12,7 @@ import pytest
 
 from ansible_collections.holdfast.platform.plugins.module_utils import _bundle_store as store
 from ansible_collections.holdfast.platform.plugins.module_utils import _bundle_wire as wire
+from ansible_collections.holdfast.platform.plugins.module_utils._bundle_plan import Refused
 
 
 @pytest.fixture
@@ -90,7 +91,7 @@ def test_owned_by_others(kept: store.Store) -> None:
 def test_one_at_a_time(kept: store.Store) -> None:
     with (
         store.host_lock(kept.root, "one"),
-        pytest.raises(store.Refused, match="bundle one, process"),
+        pytest.raises(Refused, match="bundle one, process"),
         store.host_lock(kept.root, "two", wait=0),
     ):
         raise AssertionError("two held the lock")

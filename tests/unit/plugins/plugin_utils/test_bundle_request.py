@@ -121,7 +121,7 @@ def test_directories() -> None:
         request.directories({"/etc/x": {"content": "x"}})
 
 
-OPTIONS = {"keep": 5, "confirm_within": None, "activate": [], "generation": None, "state": "present"}
+OPTIONS: dict[str, Any] = {"keep": 5, "confirm_within": None, "activate": [], "generation": None, "state": "present"}
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,8 @@ def test_limits(options: dict[str, Any], message: str) -> None:
 
 def test_commands_and_names() -> None:
     assert request.commands("validate", [["a", 1]]) == [["a", "1"]]
-    for wrong in (["a b"], [[]]):
+    wrongs: list[list[Any]] = [["a b"], [[]]]
+    for wrong in wrongs:
         with pytest.raises(request.BundleError, match=r"validate\[0\]"):
             request.commands("validate", wrong)
     assert request.name("a-b_1") == "a-b_1"
