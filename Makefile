@@ -93,7 +93,7 @@ unit: venv ## unit tests, on every ansible-core that this machine's Pythons allo
 		if [ -z "$$venv" ]; then venv=.venv; else \
 			venv=.cache/venvs/$$version; tests/venv.sh make $$venv unit $$version || exit 1; fi; \
 		echo "unit tests on Python $$version, $$($$venv/bin/ansible --version | head -n 1)"; \
-		$$venv/bin/python -m pytest -q $(or $(ARGS),tests/unit) || exit 1; \
+		$$venv/bin/python -m pytest -q -n auto $(or $(ARGS),tests/unit) || exit 1; \
 	done
 
 sanity: venv ## ansible-test sanity on an export of the checkout, without containers; ARGS names single tests
