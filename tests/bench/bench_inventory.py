@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How long a site's inventory takes to list, and how much memory: `python tests/bench/bench_inventory.py [hosts ...]`.
+"""How long a site's inventory takes to list, and how much memory: `python -m tests.bench.bench_inventory [hosts ...]`.
 
 Every line is one whole `ansible-inventory --list` process on one core, the fastest of three, of a site file with that
 many listed hosts over three zones. CPU seconds are what it takes on a core of its own, and what is judged; the seconds

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What one lookup of the site model costs: `python tests/bench/bench_lookups.py [hosts ...]`.
+"""What one lookup of the site model costs: `python -m tests.bench.bench_lookups [hosts ...]`.
 
 Each figure is the median of 9 evaluations in milliseconds, in one process, on the host that has most to say (a
 database host), with an inventory of that many hosts: once from the site plugin, once written by hand with groups and
@@ -26,8 +26,7 @@ from ansible.template import Templar, trust_as_template
 from ansible.vars.hostvars import HostVars
 from ansible.vars.manager import VariableManager
 
-sys.path.insert(0, str(Path(__file__).parent))
-from bench_inventory import CHECKOUT, site_file
+from tests.bench.bench_inventory import CHECKOUT, site_file
 
 LOOKUPS = (
     "'port', 'etcd', 'client'",

@@ -150,7 +150,7 @@ def main() -> int:
     measure_growth(site)
     for path in sorted(Path(__file__).parent.glob("bench_*.py")):
         print(f"\n{path.stem.removeprefix('bench_')}", flush=True)
-        done = subprocess.run([sys.executable, path], cwd=CHECKOUT, check=False)
+        done = subprocess.run([sys.executable, "-m", f"tests.bench.{path.stem}"], cwd=CHECKOUT, check=False)
         over += [f"{path.name} failed with {done.returncode}"] if done.returncode else []
     for line in over:
         print(f"OVER BUDGET: {line}")
