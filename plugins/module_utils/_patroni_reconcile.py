@@ -173,8 +173,9 @@ def _notice(
             except (AbsentError, FailedError):
                 state = {}
             if state.get("pending_restart"):
-                found.add(state.get("patroni", {}).get("name", url))
                 waiting.discard(url)
+                name = state.get("patroni", {}).get("name")  # members tell it since Patroni 3.1
+                found.update([name] if name else [])
         if clock() >= deadline:
             break
         sleep(0.5)
