@@ -28,12 +28,13 @@ NEW_ONLY = "tcp dport 22 ct state new drop"
 OTHER = "tcp dport 9 drop"
 EVERYTHING = "tcp dport 22 drop"
 WITHIN = 10
+SOON = 5  # where the change is meant to be taken back
 
 
 def apply(project: Project, rule: str, *arguments: str, **options: object):
     project.file(f"files{RULES}", TABLE.format(rule=rule))
     settings = {"confirm_within": WITHIN, "activate": [["nft", "-f", RULES]], **options}
-    return project.play(*arguments, **settings)
+    return project.play("--timeout", "3", *arguments, **settings)
 
 
 def no_trace(host: Host) -> None:
@@ -64,7 +65,7 @@ def test_new_connections_are_cut(project: Project, host: Host) -> None:
     """The old connection lives on, as it does behind most firewalls: only a fresh one tells."""
     assert apply(project, "accept").code == 0
     before = host.snapshot()
-    run = apply(project, NEW_ONLY)
+    run = apply(project, NEW_ONLY, confirm_within=SOON)
     assert run.code != 0
     assert run.result["rolled_back"] is True
     assert run.result["changed"] is False
@@ -78,7 +79,7 @@ def test_everything_is_cut(project: Project, host: Host) -> None:
     """Not even the answer of the first call comes through."""
     assert apply(project, "accept").code == 0
     before = host.snapshot()
-    run = apply(project, EVERYTHING)
+    run = apply(project, EVERYTHING, confirm_within=SOON)
     assert run.code != 0
     assert run.result["rolled_back"] is True
     assert host.snapshot() == before
@@ -89,7 +90,7 @@ def test_a_first_generation_is_taken_back_too(project: Project, host: Host) -> N
     """There is no old file to activate: the command fails, and the files are gone all the same."""
     host.run("nft add table inet holdfast_test")
     rule_off = [["sh", "-c", f"if test -e {RULES}; then nft -f {RULES}; else nft flush table inet holdfast_test; fi"]]
-    run = apply(project, NEW_ONLY, activate=rule_off)
+    run = apply(project, NEW_ONLY, activate=rule_off, confirm_within=SOON)
     assert run.result["rolled_back"] is True
     assert host.snapshot() == {}
     no_trace(host)
