@@ -238,6 +238,83 @@ def kill_everywhere(question: dict) -> dict:
     return {"steps": steps, "recoveries": recoveries, "wrong": wrong}
 
 
+# -- killing what has to be confirmed ----------------------------------------------------------------------------------
+def kill_confirmation(question: dict) -> dict:
+    """Kill a change that has to be confirmed, then its confirmation, at every step; the timer comes after that.
+
+    The timer's verdict, the files and what the host says to a late confirmation have to agree.
+    """
+    scene = Scene(Path(question["tree"]), Path(question["root"]))
+    _bundle_watch.arm = lambda *_: None  # the timer is called by hand
+    sys.stdout, stdout = sys.stderr, sys.stdout
+    wrong: list[str] = []
+
+    def change() -> None:
+        scene.apply(scene.new, txid="t", confirm_within=60, activate=[["true"]])
+
+    def settle(at: str, exact: dict, *, must_be_old: bool) -> bool:
+        _bundle.take_back("scene", "t", scene.root)
+        old = snapshot(scene.tree) == exact
+        try:
+            says_new = bool(_bundle.confirm(scene.store, "t"))
+        except _bundle.Refused as refusal:
+            says_new = False
+            if refusal.facts["rolled_back"] is not True:
+                wrong.append(f"{at}: not said to be rolled back: {refusal}")
+        if old == says_new or (must_be_old and not old) or scene.store.journal():
+            wrong.append(f"{at}: old files {old}, host says confirmed {says_new}")
+        if not old and scene.store.current() != 2:
+            wrong.append(f"{at}: new files, generation {scene.store.current()}")
+        return old
+
+    def each_step(prepare, action, *, must_be_old: bool) -> tuple[list[str], int]:
+        number = news = 0
+        while True:
+            scene.reset()
+            exact = snapshot(scene.tree)
+            prepare()
+            status, names = in_child(action, kill_at=number)
+            if status == 0:
+                return names, news
+            at = names[-1]
+            news += not settle(at, exact, must_be_old=must_be_old)
+            number += 1
+
+    applied, _ = each_step(lambda: None, change, must_be_old=True)
+    confirmed, news = each_step(change, lambda: _bundle.confirm(scene.store, "t"), must_be_old=False)
+    sys.stdout = stdout
+    return {"steps": applied, "confirmation": confirmed, "news": news, "wrong": wrong}
+
+
+def kill_roll_back(question: dict) -> dict:
+    """Kill the way back to an earlier generation at every step; then go back for good."""
+    scene = Scene(Path(question["tree"]), Path(question["root"]))
+    wrong: list[str] = []
+    number = 0
+    request = {"op": "roll_back", "name": "scene", "generation": 1}
+
+    def back() -> None:
+        _bundle.run(request, {}, check=False, diff=False, root=scene.root)
+
+    while True:
+        scene.reset()
+        scene.apply(scene.new)
+        exact = snapshot(scene.tree)
+        status, names = in_child(back, kill_at=number)
+        if status == 0:
+            return {"steps": names, "wrong": wrong}
+        recover(scene)
+        in_force = scene.store.current()
+        if (snapshot(scene.tree) == exact) != (in_force == 2) or scene.store.journal():
+            wrong.append(f"{names[-1]}: generation {in_force}")
+        back()
+        if scene.store.current() != 1 or (scene.tree / "changed.conf").read_text() != "one\n":
+            wrong.append(f"{names[-1]}: can't go back")
+        if scene.store.numbers() != [1, 2]:
+            wrong.append(f"{names[-1]}: generations {scene.store.numbers()}")
+        number += 1
+
+
 # -- the race between confirmation and timer ---------------------------------------------------------------------------
 def race(question: dict) -> dict:
     """Confirm and take back at the same moment: exactly one of them may win, and both must know which."""
@@ -288,6 +365,8 @@ if __name__ == "__main__":
         "ask": ask,
         "snapshot": lambda question: snapshot(Path(question["tree"]), identity=False),
         "kill_everywhere": kill_everywhere,
+        "kill_confirmation": kill_confirmation,
+        "kill_roll_back": kill_roll_back,
         "race": race,
     }
     json.dump(actions[sys.argv[1]](json.load(sys.stdin)), sys.stdout)

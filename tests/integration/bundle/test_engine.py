@@ -319,6 +319,19 @@ def test_killed_at_every_step(host: Host) -> None:
     assert report["recoveries"] > 10
 
 
+def test_killed_while_it_waits_for_confirmation(host: Host) -> None:
+    report = host.driver("kill_confirmation", {"tree": "/dev/shm/tree", "root": "/dev/shm/state"})
+    assert report["wrong"] == []
+    assert {"arm the timer", "confirming begins", "activate true"} <= set(report["steps"])
+    assert 0 < report["news"] < len(report["confirmation"])
+
+
+def test_killed_on_the_way_back(host: Host) -> None:
+    report = host.driver("kill_roll_back", {"tree": "/dev/shm/tree", "root": "/dev/shm/state"})
+    assert report["wrong"] == []
+    assert len(report["steps"]) > 15
+
+
 def test_confirmation_and_timer_at_the_same_moment(host: Host) -> None:
     report = host.driver("race", {"tree": "/dev/shm/tree", "root": "/dev/shm/state", "rounds": 40})
     assert report["wrong"] == []
