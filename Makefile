@@ -107,7 +107,7 @@ molecule: export HOLDFAST_LAB := molecule
 # One at a time: they share the lab `molecule`. Status 75 says that another run has it.
 molecule: venv ## Molecule scenarios, each on fresh hosts; SCENARIO=x for one
 	@mkdir -p .cache
-	@flock --nonblock --conflict-exit-code 75 .cache/molecule.lock molecule test $(if $(SCENARIO),--scenario-name $(SCENARIO),--all)
+	@flock --close --nonblock --conflict-exit-code 75 .cache/molecule.lock molecule test $(if $(SCENARIO),--scenario-name $(SCENARIO),--all)
 
 bench: site ## what a site costs when nothing changes, and the same work done with stock modules
 	@python -m tests.bench.run --site $(SITE) $(ARGS)
