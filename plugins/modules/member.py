@@ -67,6 +67,13 @@ options:
         type: list
         elements: int
         default: [200]
+  peers:
+    description:
+      - The same GET at the other members of a cluster. Before a restart each of them has to be ready within 20 seconds;
+        otherwise nothing is done.
+      - So a configuration that no member can start with stops one member, and not the next one too.
+    type: list
+    elements: str
   timeout:
     description: Seconds until the member has to be ready.
     type: int
@@ -85,6 +92,7 @@ EXAMPLES = r"""
       ca: /etc/holdfast/pki/etcd/ca.crt
       certificate: /etc/holdfast/pki/etcd/etcd.crt
       key: /etc/holdfast/pki/etcd/etcd.key
+    peers: [https://10.77.2.11:2379/health, https://10.77.3.11:2379/health]
   throttle: 1
 """
 
@@ -110,10 +118,25 @@ from ansible_collections.holdfast.platform.plugins.module_utils import _bundle, 
 from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed, run
 
 
+PEER_SECONDS = 20
+
+
+def readiness(given: Mapping[str, Any], url: str) -> _member.Ready:
+    """The readiness call of this member, at another one's address or its own."""
+    return _member.Ready(**{**given["ready"], "url": url, "statuses": tuple(given["ready"]["statuses"])})
+
+
+def spare(given: Mapping[str, Any]) -> None:
+    """Raises Failed when the cluster can't spare this member: another one is not ready."""
+    for peer in given["peers"] or ():
+        reason = _member.wait(readiness(given, peer), PEER_SECONDS)
+        if reason:
+            raise Failed(f"{given['service']} is not restarted here, because another member is not ready: {reason}")
+
+
 def wait(given: Mapping[str, Any]) -> None:
     """Wait until the member serves. Raises Failed with the units' last words when it takes too long."""
-    wanted = {**given["ready"], "statuses": tuple(given["ready"]["statuses"])}
-    reason = _member.wait(_member.Ready(**wanted), given["timeout"])
+    reason = _member.wait(readiness(given, given["ready"]["url"]), given["timeout"])
     if reason:
         words = "\n".join(_member.journal(unit) for unit in given["units"])
         raise Failed(f"{given['service']} is not ready after {given['timeout']} s: {reason}\n{words}")
@@ -136,8 +159,10 @@ def main() -> None:
                     "statuses": {"type": "list", "elements": "int", "default": [200]},
                 },
             },
+            "peers": {"type": "list", "elements": "str"},
             "timeout": {"type": "int", "default": 120},
         },
+        required_by={"peers": "ready"},
         supports_check_mode=True,
     )
     given = module.params
@@ -150,6 +175,8 @@ def main() -> None:
         if not module.check_mode:
             if any(unit.stale == "yes" for unit in units):
                 run(["systemctl", "daemon-reload"])
+            if any(step.verb == "restart" for step in steps):
+                spare(given)
             for step in steps:
                 _member.carry_out(step, given["timeout"])
             if steps:

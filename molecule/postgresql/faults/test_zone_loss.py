@@ -20,6 +20,7 @@ from tests.integration.postgresql_client import CLIENT_HOST, NAME, Cluster, Psql
 
 SITE, VERIFY = ROOT / "playbooks/site.yml", ROOT / "playbooks/verify.yml"
 SECONDS = 60
+MEMBERS = ("data-a1", "data-b1", "data-c1")
 
 # Writes a new id every 20 ms for SECONDS; prints `ok ID TIME` once its commit was acknowledged.
 WRITER = """
@@ -176,5 +177,16 @@ def test_the_clusters_configuration_is_reconciled_completely(lab: RunningLab, tm
 
 def test_an_etcd_member_without_its_data_joins_again(lab: RunningLab, tmp_path: Path) -> None:
     lab.ssh("data-b1", "sudo systemctl stop etcd && sudo rm -rf /var/lib/etcd/holdfast")
+    figures(lab, tmp_path, "--tags", "etcd")
+    eventually(lambda: healthy(lab), 60, "three healthy members of etcd")
+
+
+def test_a_setting_that_etcd_dies_of_stops_one_member_and_no_more(lab: RunningLab, tmp_path: Path) -> None:
+    fatal = json.dumps({"etcd_auto_compaction_retention": "a while"})
+    result = lab.play(SITE, "--tags", "etcd", "--extra-vars", fatal)
+    assert result.returncode != 0
+    assert result.stdout.count("another member is not ready") == 2
+    running = [lab.ssh(host, "systemctl is-active etcd", check=False).stdout.strip() for host in MEMBERS]
+    assert sorted(running) in (["activating", "active", "active"], ["active", "active", "failed"])
     figures(lab, tmp_path, "--tags", "etcd")
     eventually(lambda: healthy(lab), 60, "three healthy members of etcd")
