@@ -97,9 +97,14 @@ def converge(task: Task, *, check: bool) -> dict[str, Any]:
         for slot in task.slots:
             key, certificate = task.directory / f"{slot.name}.key", task.directory / f"{slot.name}.crt"
             request = _request(key)
+            if request is None and slot.name in task.chains:
+                # The chain was made for the key of a moment ago: a new key beside it would fit nothing.
+                raise Failed(f"{key}: is gone or can't be used any more, since its certificate was asked for; run again")
             if request is None:
                 paths.append(str(key))
                 if not check:
+                    # Its certificate goes first: a run that dies here leaves none, and never one of another key.
+                    certificate.unlink(missing_ok=True)
                     _make_key(key, owners[slot.name])
                     request = _request(key)
                     if request is None:

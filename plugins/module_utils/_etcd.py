@@ -27,6 +27,17 @@ FAILED_PRECONDITION = 9
 UNAVAILABLE = 14
 
 
+#: How a module is told to reach the cluster; documented in the fragment `etcd`.
+ACCESS: dict[str, dict[str, Any]] = {
+    "endpoints": {"type": "list", "elements": "str", "required": True},
+    "ca": {"type": "path", "required": True},
+    "certificate": {"type": "path", "required": True},
+    "key": {"type": "path", "required": True, "no_log": False},
+    "user": {"type": "str", "default": "root"},
+    "password": {"type": "str", "no_log": True},
+}
+
+
 class Refused(Failed):
     """etcd answered and said no; code is the gRPC status."""
 

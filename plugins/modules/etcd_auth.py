@@ -75,19 +75,14 @@ steps:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.holdfast.platform.plugins.module_utils import _etcd_auth as rules
-from ansible_collections.holdfast.platform.plugins.module_utils._etcd import Client, Unreachable
+from ansible_collections.holdfast.platform.plugins.module_utils._etcd import ACCESS, Client, Unreachable
 from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed
 
 
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "endpoints": {"type": "list", "elements": "str", "required": True},
-            "ca": {"type": "path", "required": True},
-            "certificate": {"type": "path", "required": True},
-            "key": {"type": "path", "required": True, "no_log": False},
-            "user": {"type": "str", "default": "root"},
-            "password": {"type": "str", "no_log": True, "required": True},
+            **ACCESS,
             "users": {
                 "type": "list",
                 "elements": "dict",
@@ -102,6 +97,8 @@ def main() -> None:
         supports_check_mode=True,
     )
     given = module.params
+    if not given["password"]:
+        module.fail_json(msg="password: is needed: authentication is switched on with it, and nobody gets in without")
     users = [rules.User(user["name"], user["password"], tuple(user["prefixes"])) for user in given["users"]]
     access = {name: given[name] for name in ("ca", "certificate", "key")}
     client = Client(given["endpoints"], **access, user=given["user"], password=given["password"])

@@ -17,13 +17,7 @@ description:
     a database that is nearly full; authentication that is off.
 extends_documentation_fragment:
   - holdfast.platform.etcd
-attributes:
-  check_mode:
-    support: full
-    description: It only reads.
-  diff_mode:
-    support: none
-    description: It only reads.
+  - holdfast.platform.read_only
 options:
   members:
     description: Client URLs of the declared members by name.
@@ -61,7 +55,7 @@ version:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.holdfast.platform.plugins.module_utils import _etcd_health as rules
-from ansible_collections.holdfast.platform.plugins.module_utils._etcd import Client, Status
+from ansible_collections.holdfast.platform.plugins.module_utils._etcd import ACCESS, Client, Status
 
 
 def main() -> None:
@@ -69,12 +63,7 @@ def main() -> None:
         argument_spec={
             "members": {"type": "dict", "required": True},
             "quota": {"type": "int", "default": 2147483648},
-            "endpoints": {"type": "list", "elements": "str", "required": True},
-            "ca": {"type": "path", "required": True},
-            "certificate": {"type": "path", "required": True},
-            "key": {"type": "path", "required": True, "no_log": False},
-            "user": {"type": "str", "default": "root"},
-            "password": {"type": "str", "no_log": True},
+            **ACCESS,
         },
         supports_check_mode=True,
     )

@@ -91,7 +91,7 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.holdfast.platform.plugins.module_utils import _etcd_member as rules
-from ansible_collections.holdfast.platform.plugins.module_utils._etcd import Client, Member
+from ansible_collections.holdfast.platform.plugins.module_utils._etcd import ACCESS, Client, Member
 from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed
 
 
@@ -123,12 +123,7 @@ def main() -> None:
             "token": {"type": "str", "default": "etcd", "no_log": False},
             "data_dir": {"type": "path", "default": "/var/lib/etcd/holdfast"},
             "unit": {"type": "str", "default": "etcd.service"},
-            "endpoints": {"type": "list", "elements": "str", "required": True},
-            "ca": {"type": "path", "required": True},
-            "certificate": {"type": "path", "required": True},
-            "key": {"type": "path", "required": True, "no_log": False},
-            "user": {"type": "str", "default": "root"},
-            "password": {"type": "str", "no_log": True},
+            **ACCESS,
         },
         supports_check_mode=True,
     )

@@ -13,13 +13,8 @@ author:
   - Holdfast founders (@holdfast)
 description:
   - Checks units, kernel settings and the output of programs, and fails with all that is wrong. Changes nothing.
-attributes:
-  check_mode:
-    support: full
-    description: It only reads.
-  diff_mode:
-    support: none
-    description: It only reads.
+extends_documentation_fragment:
+  - holdfast.platform.read_only
 options:
   units:
     description: Units that have to be active. A failed unit of any name is a problem too.

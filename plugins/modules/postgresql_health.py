@@ -19,13 +19,8 @@ description:
     without TLS; settings that are not in force.
 requirements:
   - psycopg2 on the host
-attributes:
-  check_mode:
-    support: full
-    description: It only reads.
-  diff_mode:
-    support: none
-    description: It only reads.
+extends_documentation_fragment:
+  - holdfast.platform.read_only
 options:
   members:
     description: Names of the declared members.
