@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -83,7 +84,7 @@ def test_a_package_that_is_not_there_is_named(step: Step) -> None:
 def units(lab: RunningLab) -> Iterator[None]:
     """Three units, and a bundle whose state says that one of them has to be restarted."""
     for name, text in UNITS.items():
-        lab.ssh(HOST, f"printf %s {json.dumps(text)} | sudo tee /etc/systemd/system/{name}.service")
+        lab.ssh(HOST, f"printf %s {shlex.quote(text)} | sudo tee /etc/systemd/system/{name}.service")
     lab.ssh(HOST, "sudo systemctl daemon-reload")
     yield
     for name in UNITS:
@@ -113,7 +114,7 @@ def test_a_member_starts_once_and_reloads_when_asked(lab: RunningLab, step: Step
 
 @pytest.mark.parametrize(
     ("unit", "reason"),
-    [("steps-bad", "no such luck"), ("steps-idle", "does not run"), ("steps-missing", "not found")],
+    [("steps-bad", "no such luck"), ("steps-idle", "does not run"), ("steps-missing", "does not exist")],
 )
 def test_a_member_that_does_not_start_says_why(step: Step, units: None, unit: str, reason: str) -> None:
     done, _ = step("member", service="steps", units=[f"{unit}.service"])
