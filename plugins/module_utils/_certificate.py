@@ -99,7 +99,9 @@ def converge(task: Task, *, check: bool) -> dict[str, Any]:
             request = _request(key)
             if request is None and slot.name in task.chains:
                 # The chain was made for the key of a moment ago: a new key beside it would fit nothing.
-                raise Failed(f"{key}: is gone or can't be used any more, since its certificate was asked for; run again")
+                raise Failed(
+                    f"{key}: is gone or can't be used any more, since its certificate was asked for; run again"
+                )
             if request is None:
                 paths.append(str(key))
                 if not check:

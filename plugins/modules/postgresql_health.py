@@ -40,6 +40,10 @@ options:
     description: Whether commits wait for a standby.
     type: bool
     default: true
+  patience:
+    description: Seconds that the cluster gets to put itself in order, before a problem counts.
+    type: int
+    default: 15
   paths:
     description: Ways that clients take.
     type: list
@@ -105,6 +109,7 @@ leader:
   returned: when a member answers
 """
 
+import time
 import traceback
 from collections.abc import Mapping
 from typing import Any
@@ -165,6 +170,27 @@ def open_door(given: Mapping[str, Any], path: Mapping[str, Any]) -> list[str]:
     return [f"{path['name']} lets a client in without TLS"]
 
 
+def settled(given: Mapping[str, Any]) -> tuple[str | None, list[str]]:
+    """The leader and what is wrong with the cluster, once what is only on its way has had the time to arrive.
+
+    Patroni makes changes, of who is synchronous say, one in a round of its loop.
+    """
+    wish = rules.Wish(given["members"], given["synchronous"])
+    client = _patroni_rest.Client(given["patroni_urls"], ca_path=given["ca"])
+    end = time.monotonic() + given["patience"]
+    while True:
+        try:
+            _, cluster = client.first("/cluster")
+        except _patroni_rest.UnavailableError as error:
+            leader, problems = None, [f"no member's Patroni answers: {error}"]
+        else:
+            leader = next((one["name"] for one in cluster["members"] if one["role"] in rules.LEADERS), None)
+            problems = rules.judge_cluster(wish, cluster)
+        if not problems or time.monotonic() > end:
+            return leader, problems
+        time.sleep(1)
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
@@ -172,6 +198,7 @@ def main() -> None:
             "patroni_urls": {"type": "list", "elements": "str", "required": True},
             "ca": {"type": "path", "required": True},
             "synchronous": {"type": "bool", "default": True},
+            "patience": {"type": "int", "default": 15},
             "paths": {
                 "type": "list",
                 "elements": "dict",
@@ -193,14 +220,7 @@ def main() -> None:
     given = module.params
     if psycopg2 is None:
         module.fail_json(msg=missing_required_lib("psycopg2"), exception=PSYCOPG2_ERROR)
-    problems = []
-    leader = None
-    try:
-        _, cluster = _patroni_rest.Client(given["patroni_urls"], ca_path=given["ca"]).first("/cluster")
-        leader = next((member["name"] for member in cluster["members"] if member["role"] in rules.LEADERS), None)
-        problems += rules.judge_cluster(rules.Wish(given["members"], given["synchronous"]), cluster)
-    except _patroni_rest.UnavailableError as error:
-        problems.append(f"no member's Patroni answers: {error}")
+    leader, problems = settled(given)
     for path in given["paths"]:
         seen = look(given, path)
         problems += rules.judge_client(path["name"], seen, replica=path["replica"], settings=given["settings"])
