@@ -83,6 +83,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             **ACCESS,
+            "password": {"type": "str", "no_log": True, "required": True},
             "users": {
                 "type": "list",
                 "elements": "dict",
@@ -97,8 +98,6 @@ def main() -> None:
         supports_check_mode=True,
     )
     given = module.params
-    if not given["password"]:
-        module.fail_json(msg="password: is needed: authentication is switched on with it, and nobody gets in without")
     users = [rules.User(user["name"], user["password"], tuple(user["prefixes"])) for user in given["users"]]
     access = {name: given[name] for name in ("ca", "certificate", "key")}
     client = Client(given["endpoints"], **access, user=given["user"], password=given["password"])

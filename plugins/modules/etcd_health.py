@@ -17,7 +17,13 @@ description:
     a database that is nearly full; authentication that is off.
 extends_documentation_fragment:
   - holdfast.platform.etcd
-  - holdfast.platform.read_only
+attributes:
+  check_mode:
+    support: full
+    description: It only reads.
+  diff_mode:
+    support: none
+    description: It only reads.
 options:
   members:
     description: Client URLs of the declared members by name.

@@ -13,8 +13,13 @@ author:
   - Holdfast founders (@holdfast)
 description:
   - Checks units, kernel settings and the output of programs, and fails with all that is wrong. Changes nothing.
-extends_documentation_fragment:
-  - holdfast.platform.read_only
+attributes:
+  check_mode:
+    support: full
+    description: It only reads.
+  diff_mode:
+    support: none
+    description: It only reads.
 options:
   units:
     description: Units that have to be active. A failed unit of any name is a problem too.

@@ -19,8 +19,13 @@ description:
     without TLS; settings that are not in force.
 requirements:
   - psycopg2 on the host
-extends_documentation_fragment:
-  - holdfast.platform.read_only
+attributes:
+  check_mode:
+    support: full
+    description: It only reads.
+  diff_mode:
+    support: none
+    description: It only reads.
 options:
   members:
     description: Names of the declared members.
