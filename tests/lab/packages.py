@@ -20,17 +20,20 @@ if TYPE_CHECKING:
 NAME = "apt-cacher-ng"
 PORT = 3143
 SUITE = "trixie"
-DEFAULT_MIRROR = "http://deb.debian.org/debian"
 
 
 def mirrors(sources: str) -> tuple[str, str]:
     """The mirrors for packages and for security updates that an apt configuration names.
 
-    `sources`: the text of all source files, in either of apt's formats. What it does not say is Debian's default.
+    `sources`: the text of all source files, in either of apt's formats. Raises LabError when none is Debian's.
     """
     live = "\n".join(line.split("#")[0] for line in sources.splitlines())
     urls = [url.rstrip("/") for url in re.findall(r"https?://[^\s\]]+", live)]
-    main = next((url for url in urls if urlsplit(url).path.endswith("/debian")), DEFAULT_MIRROR)
+    main = next((url for url in urls if urlsplit(url).path.endswith("/debian")), None)
+    if main is None:
+        raise machine.LabError(
+            "/etc/apt names no Debian mirror (a URL that ends in /debian) for the hosts to use; add one"
+        )
     security = next((url for url in urls if "debian-security" in url), None)
     return main, security or f"{main}-security"
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import pytest
 
 from tests.lab import packages
+from tests.lab.machine import LabError
 
 DEB822 = """
 Types: deb
@@ -26,19 +27,24 @@ deb https://mirror.example.org/debian bookworm main
 @pytest.mark.parametrize(
     ("sources", "mirrors"),
     [
-        ("", ("http://deb.debian.org/debian", "http://deb.debian.org/debian-security")),
         (DEB822, ("http://mirror.example.org/debian", "http://mirror.example.org/debian-security")),
         (ONE_LINE, ("https://mirror.example.org/debian", "https://mirror.example.org/debian-security")),
-        ("deb http://archive.ubuntu.com/ubuntu noble main", packages.mirrors("")),
-        ("# deb http://old.example.org/debian x main", packages.mirrors("")),
         (
-            "deb http://deb.debian.org/debian x main\ndeb http://security.debian.org/debian-security x-security main",
-            ("http://deb.debian.org/debian", "http://security.debian.org/debian-security"),
+            "deb http://a.example.org/debian x main\ndeb http://b.example.org/debian-security x-security main",
+            ("http://a.example.org/debian", "http://b.example.org/debian-security"),
         ),
     ],
 )
 def test_hosts_use_the_mirrors_of_the_machine(sources: str, mirrors: tuple[str, str]) -> None:
     assert packages.mirrors(sources) == mirrors
+
+
+@pytest.mark.parametrize(
+    "sources", ["", "deb http://a.example.org/ubuntu noble main", "# deb http://old.example.org/debian x main"]
+)
+def test_a_machine_without_a_mirror_is_told_so(sources: str) -> None:
+    with pytest.raises(LabError, match="names no Debian mirror"):
+        packages.mirrors(sources)
 
 
 def test_the_cache_goes_through_the_machines_own_proxy() -> None:
