@@ -27,7 +27,13 @@ from ansible_collections.holdfast.platform.plugins.plugin_utils._problems import
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 TIERS = ("edge", "app", "data", "ops")
 # Words that a flow's `from`, or Ansible, has taken.
-RESERVED = frozenset({"admin", "site", "all", "ungrouped"})
+RESERVED = frozenset({"admin", "backups", "site", "all", "ungrouped"})
+
+# What a service that makes backups has by itself: the passphrase of its repositories, and its key for the stores.
+BACKUP_SECRETS: Mapping[str, Mapping[str, Any]] = {
+    "backup": {"length": 48, "rotation": "none"},
+    "backup_ssh": {"kind": "ssh_key"},
+}
 
 
 class CatalogueError(InvalidError):
@@ -45,7 +51,7 @@ class Port:
 
 @dataclass(frozen=True)
 class Flow:
-    """Who may connect to a port: `sources` are services, `tier/<tier>`, `admin` or `site`."""
+    """Who may connect to a port: `sources` are services, `tier/<tier>`, `admin`, `site` or `backups`."""
 
     sources: tuple[str, ...]
     to: str
@@ -55,6 +61,7 @@ class Flow:
 class SecretPolicy:
     """How a secret is made and renewed. `owner` is the service, no lifetime: kept for ever.
 
+    kind: text, or ssh_key: an Ed25519 key pair, for which length and alphabet mean nothing.
     length: in characters; for base64 in bytes, before they are encoded.
     alphabet: alnum, hex or base64. rotation: replace (two values hold for a while), alternate (users a and b), none.
     """
@@ -65,6 +72,7 @@ class SecretPolicy:
     alphabet: str = "alnum"
     lifetime: timedelta | None = None
     rotation: str = "replace"
+    kind: str = "text"
 
 
 @dataclass(frozen=True)
@@ -92,10 +100,11 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Backup:
-    """How a service is backed up, and how much may be lost (its RPO)."""
+    """How a service is backed up, how often, and how much may be lost (its RPO; by default what `every` says)."""
 
     method: str
     every: timedelta
+    rpo: timedelta
 
 
 @dataclass(frozen=True)
@@ -212,6 +221,10 @@ class Catalogue:
         """
         return [secret for name in sorted(set(services)) for secret in self.service(name).secrets]
 
+    def backed_up(self, groups: Iterable[str]) -> list[Service]:
+        """Return the services of an inventory with these groups that make backups."""
+        return [service for service in self.placed(groups) if service.backup]
+
     def certificates_of(self, service: str) -> tuple[Certificate, ...]:
         """Return the certificates that every member of a service has.
 
@@ -290,6 +303,10 @@ def _service(name: str, document: Mapping[str, Any]) -> Service:
         lifetime = parse_duration(policy["lifetime"]) if "lifetime" in policy else None
         return SecretPolicy(owner=name, name=key, **{**policy, "lifetime": lifetime})
 
+    def backup(given: Mapping[str, Any]) -> Backup:
+        every = parse_duration(given["every"])
+        return Backup(given["method"], every, parse_duration(given["rpo"]) if "rpo" in given else every)
+
     def certificate(key: str, given: Mapping[str, Any]) -> Certificate:
         return Certificate(
             service=name,
@@ -300,6 +317,7 @@ def _service(name: str, document: Mapping[str, Any]) -> Service:
             names=tuple(given.get("names", ())),
         )
 
+    secrets = {**(BACKUP_SECRETS if "backup" in document else {}), **document.get("secrets", {})}
     return Service(
         name=name,
         kind=document["kind"],
@@ -308,13 +326,11 @@ def _service(name: str, document: Mapping[str, Any]) -> Service:
         after=tuple(document.get("after", ())),
         ports={key: Port(key, **port) for key, port in document.get("ports", {}).items()},
         flows=tuple(Flow(listed(flow["from"]), flow["to"]) for flow in document.get("flows", ())),
-        secrets=tuple(secret(key, policy) for key, policy in sorted(document.get("secrets", {}).items())),
+        secrets=tuple(secret(key, policy) for key, policy in sorted(secrets.items())),
         certificates=tuple(certificate(key, given) for key, given in sorted(document.get("certificates", {}).items())),
         metrics=Endpoint(**document["metrics"]) if "metrics" in document else None,
         probe=Endpoint(**document["probe"]) if "probe" in document else None,
-        backup=Backup(document["backup"]["method"], parse_duration(document["backup"]["every"]))
-        if "backup" in document
-        else None,
+        backup=backup(document["backup"]) if "backup" in document else None,
         uses=tuple(
             Use(name, other, given["secret"], tuple(given.get("prefixes", ())))
             for other, given in sorted(document.get("uses", {}).items())
@@ -344,7 +360,7 @@ def _judged(catalogue: Catalogue, service: Service) -> Iterator[Problem]:
 
 def _judged_ports(catalogue: Catalogue, service: Service) -> Iterator[Problem]:
     file, ports = catalogue.files[service.name], service.ports
-    peers = {*catalogue.services, *(f"tier/{tier}" for tier in TIERS), "admin", "site"}
+    peers = {*catalogue.services, *(f"tier/{tier}" for tier in TIERS), "admin", "backups", "site"}
     numbers: dict[tuple[int, str], str] = {}
     for port in ports.values():
         other = numbers.setdefault((port.number, port.protocol), port.name)

@@ -91,6 +91,10 @@ def _addresses(catalogue: Catalogue, peers: Peers, named: Iterable[str]) -> Iter
             yield from peers.admin()
         elif source == "site":
             yield from peers.everyone()
+        elif source == "backups":
+            for service in catalogue.services.values():
+                if service.backup:
+                    yield from peers.everyone() if service.everywhere else peers.members(service.name)
         elif source.startswith("tier/"):
             yield from peers.tier(source.removeprefix("tier/"))
         elif catalogue.service(source).everywhere:

@@ -123,7 +123,7 @@ def _catalogue() -> Catalogue:
 
 def _policy(secret: SecretPolicy) -> Policy:
     lifetime = format_duration(secret.lifetime) if secret.lifetime else None
-    return Policy(secret.length, secret.alphabet, lifetime, secret.rotation)
+    return Policy(secret.length, secret.alphabet, lifetime, secret.rotation, secret.kind)
 
 
 def _who_makes(owner: str, name: str, policy: Policy | None) -> str:

@@ -18,12 +18,16 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Protocol
 
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from ansible_collections.holdfast.platform.plugins.plugin_utils._duration import parse_duration
 
 # Owner and name end up in file names, in paths of a key-value server and in messages.
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 ALPHABETS = {"alnum": string.ascii_letters + string.digits, "hex": "0123456789abcdef", "base64": ""}
+KINDS = ("text", "ssh_key")
 ROTATIONS = ("replace", "alternate", "none")
 
 # Placeholders of check mode come from this. Drawn when the module is first loaded: the inventory plugin loads it
@@ -39,6 +43,7 @@ class SecretsError(Exception):
 class Policy:
     """How a secret is made and when it is due.
 
+    kind: `text`, or `ssh_key`: an Ed25519 key pair, kept as its private part; length and alphabet mean nothing to it.
     length: characters for `alnum` and `hex`; bytes, before they are encoded, for `base64`.
     lifetime: span after which it is due for rotation (`90d`), or None.
     rotation: `replace` keeps one value, `alternate` has two users in turn, `none` is never rotated.
@@ -48,11 +53,12 @@ class Policy:
     alphabet: str = "alnum"
     lifetime: str | None = None
     rotation: str = "replace"
+    kind: str = "text"
 
     @classmethod
     def of(cls, data: Mapping[str, Any], where: str) -> Policy:
         """Read a policy as descriptors and files hold it; raise SecretsError naming `where`, the key and the fix."""
-        known = {"length": 32, "alphabet": "alnum", "lifetime": None, "rotation": "replace"}
+        known = {"length": 32, "alphabet": "alnum", "lifetime": None, "rotation": "replace", "kind": "text"}
         for key in data:
             if key not in known:
                 raise SecretsError(f"{where}: unknown key '{key}'; known are {', '.join(known)}")
@@ -61,6 +67,8 @@ class Policy:
             raise SecretsError(f"{where}: length is {policy.length!r}, it has to be a number from 8 to 4096")
         if policy.alphabet not in ALPHABETS:
             raise SecretsError(f"{where}: alphabet is {policy.alphabet!r}, it has to be one of {', '.join(ALPHABETS)}")
+        if policy.kind not in KINDS:
+            raise SecretsError(f"{where}: kind is {policy.kind!r}, it has to be one of {', '.join(KINDS)}")
         if policy.rotation not in ROTATIONS:
             raise SecretsError(f"{where}: rotation is {policy.rotation!r}, it has to be one of {', '.join(ROTATIONS)}")
         if policy.lifetime is not None:
@@ -73,6 +81,8 @@ class Policy:
     def as_data(self) -> dict[str, Any]:
         """The policy as a file holds it."""
         data: dict[str, Any] = {"length": self.length, "alphabet": self.alphabet, "rotation": self.rotation}
+        if self.kind != "text":
+            data = {"kind": self.kind, "rotation": self.rotation}
         if self.lifetime is not None:
             data["lifetime"] = self.lifetime
         return data
@@ -152,6 +162,8 @@ def split_path(path: object) -> tuple[str, str]:
 
 def generate(policy: Policy) -> str:
     """Draw a new value from the system's random source."""
+    if policy.kind == "ssh_key":
+        return ssh_private_key(secrets.token_bytes(32))
     if policy.alphabet == "base64":
         return base64.b64encode(secrets.token_bytes(policy.length)).decode()
     return "".join(secrets.choice(ALPHABETS[policy.alphabet]) for _ in range(policy.length))
@@ -160,10 +172,33 @@ def generate(policy: Policy) -> str:
 def placeholder(path: str, policy: Policy, key: bytes = _RUN_KEY) -> str:
     """A value of the policy's shape for check mode: the same within a run, unrelated to any real value."""
     stream = hashlib.shake_256(hmac.digest(key, path.encode(), "sha256")).digest(policy.length)
+    if policy.kind == "ssh_key":
+        return ssh_private_key(hashlib.sha256(stream).digest())
     if policy.alphabet == "base64":
         return base64.b64encode(stream).decode()
     letters = ALPHABETS[policy.alphabet]
     return "".join(letters[byte % len(letters)] for byte in stream)
+
+
+def ssh_private_key(seed: bytes) -> str:
+    """The file of an Ed25519 private key, as ssh-keygen writes it. The seed has 32 bytes (RFC 8032, 5.1.5)."""
+    return (
+        Ed25519PrivateKey.from_private_bytes(seed)
+        .private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption())
+        .decode()
+    )
+
+
+def ssh_public_key(private: str) -> str:
+    """The public part of a secret of kind ssh_key: `ssh-ed25519 AAAA...`, without a comment.
+
+    Raises SecretsError when the value is no private key of SSH.
+    """
+    try:
+        key = serialization.load_ssh_private_key(private.encode(), None)
+    except ValueError as error:
+        raise SecretsError("the value is no private key of SSH; the secret's kind has to be ssh_key") from error
+    return key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH).decode()
 
 
 def missing(present: Mapping[str, Secret], declared: Mapping[str, Policy]) -> list[str]:

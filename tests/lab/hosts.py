@@ -44,6 +44,8 @@ def container(lab: str, host: Host, site: Site, image: str, labels: dict[str, st
         "HostConfig": {
             "CapAdd": CAPABILITIES,
             "SecurityOpt": ["seccomp=unconfined", "apparmor=unconfined"],
+            # Loop devices: a backup store gives each account a file system of its own.
+            "DeviceCgroupRules": ["b 7:* rwm", "c 10:237 rwm"],
             "MaskedPaths": [],
             "ReadonlyPaths": [],
             "CgroupnsMode": "private",

@@ -15,6 +15,7 @@ import yaml
 
 from ansible_collections.holdfast.platform.plugins.plugin_utils import _catalogue
 from ansible_collections.holdfast.platform.plugins.plugin_utils._catalogue import (
+    Backup,
     Catalogue,
     CatalogueError,
     Certificate,
@@ -93,6 +94,8 @@ def test_everything_is_read(describe: Describe) -> None:
     }
     assert etcd.flows == (Flow(("etcd",), "peer"), Flow(("etcd", "tier/app", "admin", "site"), "client"))
     assert catalogue.secrets_of(["etcd", "base", "etcd"]) == [
+        SecretPolicy("etcd", "backup", 48, "alnum", None, "none"),
+        SecretPolicy("etcd", "backup_ssh", kind="ssh_key"),
         SecretPolicy("etcd", "join", 32, "alnum", None, "replace"),
         SecretPolicy("etcd", "root", 40, "alnum", timedelta(days=90), "alternate"),
     ]
@@ -103,6 +106,33 @@ def test_everything_is_read(describe: Describe) -> None:
     assert (etcd.metrics, etcd.probe) == (Endpoint("client", "/metrics"), Endpoint("client", "/"))
     assert etcd.backup is not None
     assert (etcd.backup.method, etcd.backup.every) == ("snapshot", timedelta(hours=1))
+    assert etcd.backup.rpo == timedelta(hours=1)
+    assert [service.name for service in catalogue.backed_up(["etcd", "postgresql"])] == ["etcd"]
+
+
+@pytest.mark.parametrize(
+    ("given", "backup"),
+    [
+        ({"method": "restic", "every": "1d"}, Backup("restic", timedelta(days=1), timedelta(days=1))),
+        (
+            {"method": "pgbackrest", "every": "6h", "rpo": "5m"},
+            Backup("pgbackrest", timedelta(hours=6), timedelta(minutes=5)),
+        ),
+    ],
+)
+def test_how_a_service_is_backed_up(describe: Describe, given: dict[str, str], backup: Backup) -> None:
+    catalogue = _catalogue.load([describe({"base": BASE, "etcd": changed(ETCD, "backup", given)})])
+    assert catalogue.service("etcd").backup == backup
+
+
+def test_a_secret_of_backups_can_be_declared_otherwise(describe: Describe) -> None:
+    catalogue = _catalogue.load(
+        [describe({"base": BASE, "etcd": changed(ETCD, "secrets", {"backup": {"length": 64}})})]
+    )
+    assert [(secret.name, secret.length) for secret in catalogue.service("etcd").secrets] == [
+        ("backup", 64),
+        ("backup_ssh", 32),
+    ]
 
 
 def test_what_a_service_uses_and_guards(describe: Describe) -> None:
@@ -234,7 +264,9 @@ def changed(document: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
         ("metrics.port", "clint", "metrics.port", "unknown port", "did you mean 'client'?"),
         ("probe.port", "x", "probe.port", "unknown port", "known: client, peer"),
         ("probe.path", "health", "probe.path", "not valid here", "a path that starts with /"),
-        ("backup.every", None, "backup.every", "missing", "the RPO"),
+        ("backup.every", None, "backup.every", "missing", "the time between two copies"),
+        ("backup.method", "tape", "backup.method", "not one of the possible values", "pgbackrest, restic, snapshot"),
+        ("backup.rpo", "soon", "backup.rpo", "not valid here", "such as 5m"),
         ("backup.every", "hourly", "backup.every", "not valid here", "such as 1h"),
         ("verbs", ["main", "verfy"], "verbs[1]", "not one of the possible values", "did you mean 'verify'?"),
     ],
@@ -284,7 +316,7 @@ def test_all_problems_of_all_files_at_once(describe: Describe) -> None:
 def test_a_name_that_is_taken(describe: Describe, name: str) -> None:
     [(_, reason, fix)] = problems(describe({name: BASE}))
     assert reason == "a service can't have this name"
-    assert "taken: admin, all, site, ungrouped" in fix
+    assert "taken: admin, all, backups, site, ungrouped" in fix
 
 
 def test_a_service_in_two_roots(tmp_path: Path) -> None:

@@ -42,7 +42,13 @@ time:
 everyone:
   {tier: ops, kind: stateless, ports: {log: {number: 514}}, flows: [{from: base, to: log}], verbs: [main]}
 postgresql:
-  {tier: data, kind: replicated, after: [etcd], verbs: [main]}
+  {tier: data, kind: replicated, after: [etcd], backup: {method: pgbackrest, every: 6h}, verbs: [main]}
+store:
+  tier: ops
+  kind: replicated
+  ports: {sftp: {number: 2222}}
+  flows: [{from: [backups, alerts], to: sftp}]
+  verbs: [main]
 """
 
 
@@ -99,6 +105,7 @@ def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
         ("alerts", "web", ("10.0.9.5", "10.0.9.6", "192.0.2.0/24")),
         ("alerts", "gossip", ("10.0.9.5",)),
         ("time", "ntp", ("10.0.1.11", "10.0.1.12", "10.0.2.11", "10.0.9.5", "10.0.10.11")),
+        ("store", "sftp", ("10.0.1.11", "10.0.1.12", "10.0.9.5")),
         ("everyone", "log", ("10.0.1.11", "10.0.1.12", "10.0.2.11", "10.0.9.5", "10.0.10.11")),
     ],
 )

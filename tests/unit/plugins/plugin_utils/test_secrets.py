@@ -19,6 +19,8 @@ from ansible_collections.holdfast.platform.plugins.plugin_utils._secrets import 
     missing,
     placeholder,
     split_path,
+    ssh_private_key,
+    ssh_public_key,
 )
 
 NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
@@ -58,10 +60,43 @@ def test_placeholder_is_the_same_within_a_run_and_only_there() -> None:
     assert one != placeholder("etcd/root", Policy(), key=b"another run")
 
 
+# The first test vector of RFC 8032, section 7.1: seed and public key.
+SEED = bytes.fromhex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60")
+PUBLIC = bytes.fromhex("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a")
+
+
+def test_the_public_part_of_an_ssh_key() -> None:
+    private = ssh_private_key(SEED)
+    assert private.startswith("-----BEGIN OPENSSH PRIVATE KEY-----\n")
+    assert private.endswith("\n")
+    kind, blob = ssh_public_key(private).split()
+    assert (kind, base64.b64decode(blob)[-32:]) == ("ssh-ed25519", PUBLIC)
+
+
+def test_ssh_keys_differ_and_a_placeholder_is_the_same_within_a_run() -> None:
+    policy = Policy(kind="ssh_key")
+    assert len({ssh_public_key(generate(policy)) for _ in range(10)}) == 10
+    first, second = (ssh_public_key(placeholder("etcd/backup_ssh", policy)) for _ in range(2))
+    assert first == second
+    assert first != ssh_public_key(placeholder("postgresql/backup_ssh", policy))
+
+
+def test_a_password_has_no_public_part() -> None:
+    with pytest.raises(SecretsError, match="no private key of SSH"):
+        ssh_public_key("hunter2")
+
+
+def test_an_ssh_key_s_policy_is_kept_without_what_means_nothing_to_it() -> None:
+    policy = Policy(kind="ssh_key", lifetime="90d")
+    assert policy.as_data() == {"kind": "ssh_key", "rotation": "replace", "lifetime": "90d"}
+    assert Policy.of(policy.as_data(), "here") == policy
+
+
 @pytest.mark.parametrize(
     ("data", "said"),
     [
-        ({"lenght": 32}, "unknown key 'lenght'; known are length, alphabet, lifetime, rotation"),
+        ({"lenght": 32}, "unknown key 'lenght'; known are length, alphabet, lifetime, rotation, kind"),
+        ({"kind": "gpg_key"}, "kind is 'gpg_key', it has to be one of text, ssh_key"),
         ({"length": 7}, "length is 7, it has to be a number from 8 to 4096"),
         ({"length": "32"}, "length is '32'"),
         ({"length": True}, "length is True"),

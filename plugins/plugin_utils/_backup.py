@@ -1,0 +1,78 @@
+# Copyright: (c) 2026, Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who keeps copies where: the accounts of the backup stores, and the repositories of a service."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ansible_collections.holdfast.platform.plugins.plugin_utils._catalogue import Catalogue
+from ansible_collections.holdfast.platform.plugins.plugin_utils._secret_store import declared_policy
+from ansible_collections.holdfast.platform.plugins.plugin_utils._secrets import (
+    Policy,
+    SecretsError,
+    Store,
+    placeholder,
+    ssh_public_key,
+)
+
+STORE = "backup_store"
+# Seen by the client: its own directory is all that there is of the store.
+PATH = "/data"
+
+
+def account(service: str) -> str:
+    """The system user that a service has on every store."""
+    return f"backup-{service}"
+
+
+def public_keys(store: Store, owner: str, name: str, *, check: bool) -> list[str]:
+    """The public parts of every version of an SSH key that is or comes into use, the current one first.
+
+    In check mode a key that is missing is a placeholder. Raises SecretsError.
+    """
+    secret = store.read(owner).get(name)
+    if secret is None:
+        if not check:
+            raise SecretsError(f"{owner}/{name}: is not in {store.describe(owner)}; the task holdfast.platform.secrets")
+        return [ssh_public_key(placeholder(f"{owner}/{name}", declared_policy(owner, name) or Policy(kind="ssh_key")))]
+    return [ssh_public_key(value) for value in secret.versions()]
+
+
+def accounts(catalogue: Catalogue, groups: Iterable[str], store: Store, *, check: bool) -> list[dict[str, Any]]:
+    """The accounts that the services of an inventory need at a store, by service: {service, user, keys}.
+
+    groups: the inventory's groups that have hosts. Raises SecretsError.
+    """
+    return [
+        {
+            "service": service.name,
+            "user": account(service.name),
+            "keys": public_keys(store, service.name, "backup_ssh", check=check),
+        }
+        for service in catalogue.backed_up(groups)
+    ]
+
+
+def repositories(
+    service: str, hosts: Sequence[Mapping[str, str]], port: int, keys: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Where a service keeps its copies: for each store {name, address, zone, port, user, path, known_hosts}.
+
+    hosts: the stores as the lookup of hosts gives them; keys: their host keys. known_hosts are lines as ssh reads
+    them (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT).
+    """
+    return [
+        {
+            "name": host["name"],
+            "address": host["address"],
+            "zone": host["zone"],
+            "port": port,
+            "user": account(service),
+            "path": PATH,
+            "known_hosts": [f"[{host['address']}]:{port} {key}" for key in keys],
+        }
+        for host in hosts
+    ]
