@@ -58,6 +58,11 @@ check: venv ## check mode of the site with the difference: what a run would chan
 verify: venv ## does every service work? read-only
 	@$(play) playbooks/verify.yml $(ARGS)
 
+.PHONY: remove
+remove: venv ## take HOST=data-b1 out of its clusters, dead or alive; its data are kept
+	@test -n '$(HOST)' || { echo "error: HOST=? name the host that leaves" >&2; exit 1; }
+	@$(play) playbooks/remove.yml --tags '$(or $(SERVICE),never)' --extra-vars 'remove_host=$(HOST)' $(ARGS)
+
 ## Zones that fail (ZONE=b)
 
 .PHONY: zone-cut zone-kill zone-heal

@@ -63,7 +63,10 @@ class Member:
 
 @dataclass(frozen=True)
 class Status:
-    """What one member says of itself; leader is the id of the member that it follows (`0`: none)."""
+    """What one member says of itself; leader is the id of the member that it follows (`0`: none).
+
+    db_bytes is the size of the database file, db_bytes_used the part of it that holds something.
+    """
 
     endpoint: str
     id: str
@@ -74,6 +77,7 @@ class Status:
     db_bytes: int
     learner: bool
     errors: tuple[str, ...] = ()
+    db_bytes_used: int = 0
 
 
 def text(value: str) -> str:
@@ -202,9 +206,16 @@ class Client:
         )
 
     def add(self, peer_url: str) -> list[Member]:
-        """Add a voting member that will be reached at peer_url; the members afterwards."""
-        self.post("cluster/member/add", {"peerURLs": [peer_url]})
+        """Add a member that will be reached at peer_url; the members afterwards.
+
+        It is a learner, which has no vote, until it is promoted: a host that never comes up costs no majority.
+        """
+        self.post("cluster/member/add", {"peerURLs": [peer_url], "isLearner": True})
         return self.members()
+
+    def promote(self, member_id: str) -> None:
+        """Give a learner its vote. Raises Refused while it trails the leader."""
+        self.post("cluster/member/promote", {"ID": member_id})
 
     def remove(self, member_id: str) -> None:
         """Take a member out of the cluster."""
@@ -223,7 +234,35 @@ class Client:
             db_bytes=int(answer.get("dbSize", 0)),
             learner=bool(answer.get("isLearner", False)),
             errors=tuple(answer.get("errors", ())),
+            db_bytes_used=int(answer.get("dbSizeInUse", 0)),
         )
+
+    def at(self, member: Member, timeout: float = 3) -> Client:
+        """A client of one member alone."""
+        ca, certificate, key = self.files
+        return Client(
+            member.client_urls,
+            ca=ca,
+            certificate=certificate,
+            key=key,
+            user=self.user,
+            password=self.password,
+            timeout=timeout,
+        )
+
+    def statuses(self, members: Sequence[Member]) -> dict[str, Status | str]:
+        """Ask each of members: its status by id, or the reason why there is none."""
+        found: dict[str, Status | str] = {}
+        for member in members:
+            try:
+                found[member.id] = self.at(member).status()
+            except Failed as error:
+                found[member.id] = str(error) if member.client_urls else "it never started"
+        return found
+
+    def hand_over(self, leader: Member, to: Member) -> None:
+        """Let the leader give up its place to another voter."""
+        self.at(leader, timeout=10).post("maintenance/transfer-leadership", {"targetID": to.id})
 
     def alarms(self) -> list[str]:
         """Alarms that are raised, as `NOSPACE on member 1234`."""

@@ -14,10 +14,13 @@ author:
 description:
   - With O(state=asked) it only tells where the host stands, from its own data directory and from what the live cluster
     answers.
-  - With O(state=present) a host without data joins the live cluster; an entry that it left behind under its name or
-    address is replaced, as long as a majority of the members answers without it.
+  - With O(state=present) a host without data joins the live cluster as a learner, and gets its vote when it has caught
+    up; an entry that it left behind under its name or address is replaced. It is refused while another member does not
+    answer, because one more vote would raise the majority that the cluster needs.
   - With O(state=formed) a host without data starts as a first member of a new cluster of O(members). Ask for that only
     when no member of the cluster has data.
+  - With O(state=absent) the member O(name) leaves the cluster, dead or alive, after it has handed over when it leads.
+    It is refused unless a majority of the others answers. Ask for it on any host that can reach the others.
 extends_documentation_fragment:
   - holdfast.platform.etcd
 attributes:
@@ -31,16 +34,15 @@ options:
   state:
     description: What to do.
     type: str
-    choices: [asked, present, formed]
+    choices: [asked, present, formed, absent]
     default: asked
   name:
     description: Name of this member.
     type: str
     required: true
   peer_url:
-    description: URL at which the other members reach this one.
+    description: URL at which the other members reach this one. Needed for every O(state) but V(absent).
     type: str
-    required: true
   members:
     description: Peer URLs of all members by name, for a new cluster.
     type: dict
@@ -57,6 +59,10 @@ options:
     description: The member's unit.
     type: str
     default: etcd.service
+  timeout:
+    description: Seconds until a learner has to have caught up.
+    type: int
+    default: 120
 """
 
 EXAMPLES = r"""
@@ -76,27 +82,35 @@ RETURN = r"""
 standing:
   description:
     - Where the host stood before this call.
-    - V(member) has data; V(joinable) has none and a live cluster is there; V(unformed) has none and nobody answers.
+    - V(member) has data; V(learner) too, and no vote yet; V(joinable) has none and a live cluster is there;
+      V(unformed) has none and nobody answers.
   type: str
-  returned: always
+  returned: always but with O(state=absent)
 members:
   description: Names of the members that the live cluster knows.
   type: list
   elements: str
   returned: always
+leader:
+  description: Who leads in the place of the member that left; empty when that one did not lead.
+  type: str
+  returned: with O(state=absent)
 """
 
 from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.holdfast.platform.plugins.module_utils import _etcd_member as rules
-from ansible_collections.holdfast.platform.plugins.module_utils._etcd import ACCESS, Client, Member
+from ansible_collections.holdfast.platform.plugins.module_utils._etcd import ACCESS, Client, Member, Status
 from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed
 
 
 def join(module: AnsibleModule, client: Client, wish: rules.Wish, live: list[Member]) -> None:
     """Enter the live cluster and start."""
+    answers = client.statuses(live)
+    rules.check_join(wish, live, [key for key, answer in answers.items() if not isinstance(answer, Status)])
     left_behind = rules.stale(wish, live)
     if left_behind:
         client.remove(left_behind.id)
@@ -113,38 +127,58 @@ def start(module: AnsibleModule, state: str, cluster: str) -> None:
     rules.begin(module.params["unit"], Path(module.params["data_dir"]) / rules.FIRST_START, content)
 
 
+def enter(module: AnsibleModule, client: Client) -> dict[str, Any]:
+    """Say where the host stands, and do what is asked for."""
+    given = module.params
+    wish = rules.Wish(given["name"], given["peer_url"])
+    live = rules.living(client)
+    data = Path(given["data_dir"])
+    has = {"has_data": (data / "member").exists(), "forming": (data / rules.FIRST_START).exists()}
+    standing = rules.standing(wish, **has, live=live)
+    act = {"present": (rules.JOINABLE, rules.LEARNER), "formed": (rules.UNFORMED,)}.get(given["state"], ())
+    if standing in act and not module.check_mode:
+        if standing == rules.UNFORMED:
+            start(module, "new", ",".join(f"{name}={url}" for name, url in sorted(given["members"].items())))
+        elif standing == rules.JOINABLE:
+            join(module, client, wish, live or [])
+        if standing != rules.UNFORMED:
+            rules.promote(client, wish, given["timeout"])
+    return {
+        "changed": standing in act,
+        "standing": standing,
+        "members": [member.name for member in live or ()],
+    }
+
+
+def leave(module: AnsibleModule, client: Client) -> dict[str, Any]:
+    """Take the member out of the cluster."""
+    changed, leader = rules.leave(client, module.params["name"], act=not module.check_mode)
+    return {"changed": changed, "leader": leader, "members": [member.name for member in client.members()]}
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "state": {"type": "str", "choices": ["asked", "present", "formed"], "default": "asked"},
+            "state": {"type": "str", "choices": ["asked", "present", "formed", "absent"], "default": "asked"},
             "name": {"type": "str", "required": True},
-            "peer_url": {"type": "str", "required": True},
+            "peer_url": {"type": "str"},
             "members": {"type": "dict", "default": {}},
             "token": {"type": "str", "default": "etcd", "no_log": False},
             "data_dir": {"type": "path", "default": "/var/lib/etcd/holdfast"},
             "unit": {"type": "str", "default": "etcd.service"},
+            "timeout": {"type": "int", "default": 120},
             **ACCESS,
         },
+        required_if=[("state", state, ["peer_url"]) for state in ("asked", "present", "formed")],
         supports_check_mode=True,
     )
     given = module.params
-    wish = rules.Wish(given["name"], given["peer_url"])
     access = {name: given[name] for name in ("ca", "certificate", "key", "user", "password")}
     client = Client(given["endpoints"], **access)
     try:
-        live = rules.living(client)
-        data = Path(given["data_dir"])
-        has = {"has_data": (data / "member").exists(), "forming": (data / rules.FIRST_START).exists()}
-        standing = rules.standing(wish, **has, live=live)
-        act = (given["state"], standing) in (("present", rules.JOINABLE), ("formed", rules.UNFORMED))
-        if act and not module.check_mode:
-            if live is not None:
-                join(module, client, wish, live)
-            else:
-                start(module, "new", ",".join(f"{name}={url}" for name, url in sorted(given["members"].items())))
+        module.exit_json(**(leave if given["state"] == "absent" else enter)(module, client))
     except Failed as error:
         module.fail_json(msg=str(error))
-    module.exit_json(changed=act, standing=standing, members=[member.name for member in live or ()])
 
 
 if __name__ == "__main__":

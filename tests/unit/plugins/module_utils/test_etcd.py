@@ -325,7 +325,7 @@ def test_members(start: Start, files: Files) -> None:
     client.remove("13")
     assert [(path, body) for path, _, body in one.asked] == [
         ("cluster/member/list", {"linearizable": True}),
-        ("cluster/member/add", {"peerURLs": ["https://10.0.4.11:2380"]}),
+        ("cluster/member/add", {"peerURLs": ["https://10.0.4.11:2380"], "isLearner": True}),
         ("cluster/member/list", {"linearizable": True}),
         ("cluster/member/remove", {"ID": "13"}),
     ]

@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import pytest
 
-from ansible_collections.holdfast.platform.plugins.module_utils._etcd import Member
+from ansible_collections.holdfast.platform.plugins.module_utils._etcd import Member, Status
 from ansible_collections.holdfast.platform.plugins.module_utils._etcd_member import (
     JOINABLE,
+    LEARNER,
     MEMBER,
     UNFORMED,
     Wish,
+    check_join,
+    check_leave,
     entered,
     environment,
     initial_cluster,
     stale,
     standing,
+    successor,
 )
 from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed
 
@@ -30,6 +34,16 @@ def member(name: str, host: str) -> Member:
 def url(host: str) -> str:
     """Return the peer URL of a host."""
     return f"https://{host}:2380"
+
+
+def learner(name: str, host: str) -> Member:
+    """Return a member that has no vote yet."""
+    return Member(f"id-{host}", name, (url(host),), (), learner=True)
+
+
+def status(host: str, raft_index: int) -> Status:
+    """Return what a member says that follows a1."""
+    return Status(url(host), f"id-{host}", "id-a1", "3.5.16", 1, raft_index, 1, False)
 
 
 WISH = Wish("a1", url("a1"))
@@ -45,6 +59,7 @@ LIVE = [member("a1", "a1"), *OTHERS]
         pytest.param(True, True, None, UNFORMED, id="its formation was cut off"),
         pytest.param(True, False, None, MEMBER, id="a member in a zone that is cut off"),
         pytest.param(True, False, LIVE, MEMBER, id="a member"),
+        pytest.param(True, False, [learner("a1", "a1"), *OTHERS], LEARNER, id="its promotion was cut off"),
         pytest.param(True, True, LIVE, MEMBER, id="formed, and the first start not tidied up yet"),
         pytest.param(False, False, OTHERS, JOINABLE, id="a new host"),
         pytest.param(False, False, LIVE, JOINABLE, id="its data are lost"),
@@ -127,3 +142,55 @@ def test_environment() -> None:
         "ETCD_INITIAL_CLUSTER=a1=https://a1:2380",
         "ETCD_INITIAL_CLUSTER_TOKEN=north",
     ]
+
+
+@pytest.mark.parametrize(
+    ("live", "silent", "refusal"),
+    [
+        ([], [], None),
+        (OTHERS, [], None),
+        pytest.param(LIVE, ["id-a1"], None, id="its own entry, left behind, does not answer"),
+        pytest.param([member("", "a1"), *OTHERS], ["id-a1"], None, id="added, not started"),
+        pytest.param([learner("", "a1"), *OTHERS], ["id-a1"], None, id="added as a learner, not started"),
+        pytest.param(
+            [*OTHERS, member("d1", "d1")],
+            ["id-d1"],
+            r"^a1 does not join: d1 does not answer, .* need 3 of 4 instead of 2 of 3\. .* make remove HOST=d1$",
+            id="it would replace a dead member that is still in the cluster",
+        ),
+        ([*OTHERS, learner("", "d1")], [], r"^a1 does not join: https://d1:2380 is joining, one at a time"),
+    ],
+)
+def test_check_join(live: list[Member], silent: list[str], refusal: str | None) -> None:
+    if refusal is None:
+        check_join(WISH, live, silent)
+    else:
+        with pytest.raises(Failed, match=refusal):
+            check_join(WISH, live, silent)
+
+
+@pytest.mark.parametrize(
+    ("members", "silent", "refusal"),
+    [
+        (LIVE, [], None),
+        pytest.param(LIVE, ["id-a1"], None, id="dead: the others are a majority of themselves"),
+        (LIVE, ["id-b1"], r"^a1 stays: of the 2 members without it, b1 does not answer, and 2 have to"),
+        ([*LIVE, member("d1", "d1"), member("e1", "e1")], ["id-a1", "id-e1"], None),
+        ([member("a1", "a1"), learner("b1", "b1")], [], "^a1 is the only member with a vote"),
+        pytest.param([learner("a1", "a1"), *OTHERS], ["id-a1"], None, id="a learner that never came up"),
+    ],
+)
+def test_check_leave(members: list[Member], silent: list[str], refusal: str | None) -> None:
+    if refusal is None:
+        check_leave("a1", members, silent)
+    else:
+        with pytest.raises(Failed, match=refusal):
+            check_leave("a1", members, silent)
+
+
+def test_the_successor_has_a_vote_and_the_longest_log() -> None:
+    members = [*LIVE, learner("d1", "d1")]
+    answers = {f"id-{host}": status(host, index) for host, index in [("a1", 9), ("b1", 7), ("c1", 8), ("d1", 9)]}
+    assert successor("id-a1", members, answers).name == "c1"
+    with pytest.raises(Failed, match=r"^no other member"):
+        successor("id-a1", members, {"id-a1": answers["id-a1"], "id-b1": "refused", "id-d1": answers["id-d1"]})
