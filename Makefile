@@ -51,7 +51,7 @@ lab-down: venv ## remove the lab
 
 ## What it does
 
-.PHONY: check verify
+.PHONY: check verify evidence
 check: venv ## check mode of the site with the difference: what a run would change
 	@$(play) playbooks/site.yml --check --diff $(ARGS)
 
@@ -62,6 +62,9 @@ verify: venv ## does every service work? read-only
 remove: venv ## take HOST=data-b1 out of its clusters, dead or alive; its data are kept
 	@test -n '$(HOST)' || { echo "error: HOST=? name the host that leaves" >&2; exit 1; }
 	@$(play) playbooks/remove.yml --tags '$(or $(SERVICE),never)' --extra-vars 'remove_host=$(HOST)' $(ARGS)
+
+evidence: venv ## the last operations, LAST=20, and whether their record can be trusted; read-only
+	@$(play) playbooks/evidence.yml -e evidence_last=$(or $(LAST),20) $(ARGS)
 
 ## Zones that fail (ZONE=b)
 

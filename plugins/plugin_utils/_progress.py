@@ -49,9 +49,11 @@ def service_name(roles: Sequence[str], play: str) -> str:
     """Name the service that a task belongs to.
 
     ``roles`` are the names of the roles around the task, the innermost first: a shared step belongs to the role
-    that asked for it, so the outermost counts, without its collection. A task outside of roles belongs to its play.
+    that asked for it, so the outermost counts, without its collection. A task outside of roles, or in the shared steps
+    around a service's verb (a role whose name begins with _), belongs to its play.
     """
-    return roles[-1].rpartition(".")[2] if roles else play
+    services = [name for name in (role.rpartition(".")[2] for role in roles) if not name.startswith("_")]
+    return services[-1] if services else play
 
 
 def round_trips(action: str, result: Mapping[str, Any], *, local: bool = False, loop: bool = False) -> int:

@@ -19,6 +19,8 @@ from ansible_collections.holdfast.platform.plugins.plugin_utils import _progress
         (["holdfast.platform.etcd"], "etcd"),
         (["etcd"], "etcd"),
         (["holdfast.platform._common", "holdfast.platform.etcd"], "etcd"),
+        (["holdfast.platform.etcd", "holdfast.platform._common"], "etcd"),
+        (["holdfast.platform._common"], "Play name"),
     ],
 )
 def test_service_name(roles: list[str], service: str) -> None:
