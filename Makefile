@@ -80,7 +80,7 @@ zone-heal: venv ## connect it again, start its hosts
 
 ## Tests
 
-.PHONY: test lint unit sanity integration molecule bench
+.PHONY: test lint unit sanity integration molecule chaos bench
 ifdef SCENARIO
 test: molecule
 else
@@ -116,6 +116,9 @@ molecule: export HOLDFAST_LAB := molecule
 molecule: venv ## Molecule scenarios, each on fresh hosts; SCENARIO=x for one
 	@mkdir -p .cache
 	@flock --close --nonblock --conflict-exit-code 75 .cache/molecule.lock molecule test $(if $(SCENARIO),--scenario-name $(SCENARIO),--all)
+
+chaos: lab ## faults under load, judged by a ledger, on the site of LAB; SERVICE=postgresql, FAULT=zone-kill for one, SEED=7
+	@.venv/bin/python -m tests.chaos --service '$(SERVICE)' $(if $(FAULT),--fault '$(FAULT)') $(if $(SEED),--seed '$(SEED)')
 
 bench: site ## what a site costs when nothing changes, and the same work done with stock modules
 	@python -m tests.bench.run --site $(SITE) $(ARGS)

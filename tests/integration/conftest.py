@@ -5,98 +5,18 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-
 import pytest
-from docker.models.containers import Container
 
-from tests.lab import engine
-from tests.lab.cli import DEFAULT
-from tests.lab.lab import Lab
+from tests.lab.machine import LabError
+from tests.lab.running import PROGRAMS, ROOT, RunningLab, running
 
-ROOT = Path(__file__).parents[2]
-PROGRAMS = Path(sys.executable).parent
-
-
-@dataclass(frozen=True)
-class RunningLab:
-    """A lab that is up: its hosts' containers by name, and ways to reach them."""
-
-    lab: Lab
-    site: str
-    containers: Mapping[str, Container] = field(repr=False)
-
-    @property
-    def name(self) -> str:
-        return self.lab.name
-
-    @property
-    def home(self) -> Path:
-        """The directory of all labs; HOLDFAST_LAB_HOME."""
-        return self.lab.home.parent
-
-    @property
-    def inventory(self) -> Path:
-        return ROOT / "inventories" / self.site
-
-    def address(self, host: str) -> str:
-        return str(self.containers[host].labels["holdfast.address"])
-
-    def ssh(self, host: str, command: str, *, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run a shell command on a host as the user of the lab, who may use sudo."""
-        argv = [*self.lab.ssh_command(self.address(host)), command]
-        return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=check, timeout=120)
-
-    def environment(self, **more: str) -> dict[str, str]:
-        """The environment of a run from this checkout; nothing of the caller's own Ansible settings."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "HOLDFAST_"))}
-        return kept | {
-            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
-            "HOLDFAST_LAB": self.name,
-            "HOLDFAST_LAB_HOME": str(self.home),
-            "PATH": f"{PROGRAMS}:{os.environ['PATH']}",
-            **more,
-        }
-
-    def play(self, playbook: Path, *options: str) -> subprocess.CompletedProcess[str]:
-        """Run a playbook from the checkout against the lab."""
-        return subprocess.run(
-            [PROGRAMS / "ansible-playbook", "-i", self.inventory, playbook, *options],
-            cwd=ROOT,
-            env=self.environment(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=1800,
-        )
-
-    def stop(self, host: str) -> None:
-        """Kill a host, as when its power fails."""
-        self.containers[host].kill(signal="SIGKILL")
-
-    def start(self, host: str, seconds: float = 60) -> None:
-        """Start a host again and wait until one can log in."""
-        self.containers[host].start()
-        deadline = time.monotonic() + seconds
-        while self.ssh(host, "true", check=False).returncode:
-            assert time.monotonic() < deadline, f"{host} does not let us log in {seconds:.0f} s after its start"
-            time.sleep(0.5)
+__all__ = ["PROGRAMS", "ROOT", "RunningLab"]
 
 
 @pytest.fixture(scope="session")
 def lab() -> RunningLab:
-    """The lab that HOLDFAST_LAB names. It must be up: a test that needs hosts does not pass without them."""
-    lab = Lab(os.environ.get("HOLDFAST_LAB") or DEFAULT)
-    state = lab.home / "lab.json"
-    client = engine.connect()
-    if client is None or not state.is_file():
-        pytest.fail(f"lab '{lab.name}' is not up: `make lab LAB={lab.name}`")
-    return RunningLab(lab, json.loads(state.read_text(encoding="utf-8"))["site"], lab.containers(client))
+    """It must be up: a test that needs hosts does not pass without them."""
+    try:
+        return running()
+    except LabError as error:
+        pytest.fail(str(error))

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.conftest import PROGRAMS, ROOT, RunningLab
+from tests.integration.conftest import RunningLab
 
 CLIENT_HOST = "app-c1"
 NAME = "postgresql.lab.internal"
@@ -28,24 +28,7 @@ Cluster = Callable[[], dict[str, dict[str, Any]]]
 def secret(lab: RunningLab) -> Secret:
     """Reads a secret of the lab's site, as its owner would."""
 
-    @cache
-    def read(path: str) -> str:
-        expression = f"{{{{ lookup('holdfast.platform.secret', '{path}') }}}}"
-        argv = [
-            PROGRAMS / "ansible",
-            "-i",
-            lab.inventory,
-            CLIENT_HOST,
-            "-m",
-            "ansible.builtin.debug",
-            "-a",
-            f"msg={expression}",
-        ]
-        environment = lab.environment(ANSIBLE_STDOUT_CALLBACK="ansible.builtin.oneline")
-        said = subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
-        return str(json.loads(said.split("=>", 1)[1])["msg"])
-
-    return read
+    return cache(lab.secret)
 
 
 @pytest.fixture(scope="session")
