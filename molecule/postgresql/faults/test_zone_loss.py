@@ -137,6 +137,17 @@ def test_the_clusters_configuration_is_reconciled_completely(lab: RunningLab, tm
     assert "changed" in str(done)
 
 
+def test_a_setting_can_change_while_an_etcd_member_is_down(lab: RunningLab, tmp_path: Path) -> None:
+    lab.ssh("data-c1", "sudo systemctl stop etcd")
+    try:
+        for size in ("21", "20"):
+            figures(lab, tmp_path, "--tags", "postgresql", "--extra-vars", f"postgresql_pool_size={size}")
+            assert f"default_pool_size = {size}" in lab.ssh("data-b1", "sudo cat /etc/pgbouncer/pgbouncer.ini").stdout
+    finally:
+        lab.ssh("data-c1", "sudo systemctl start etcd")
+    eventually(lambda: healthy(lab), 60, "three healthy members of etcd")
+
+
 def test_an_etcd_member_without_its_data_joins_again(lab: RunningLab, tmp_path: Path) -> None:
     lab.ssh("data-b1", "sudo systemctl stop etcd && sudo rm -rf /var/lib/etcd/holdfast")
     figures(lab, tmp_path, "--tags", "etcd")
