@@ -25,6 +25,7 @@ INVALID_ARGUMENT = 3
 DEADLINE_EXCEEDED = 4
 FAILED_PRECONDITION = 9
 UNAVAILABLE = 14
+UNAUTHENTICATED = 16
 
 
 #: How a module is told to reach the cluster; documented in the fragment `etcd`.
@@ -151,11 +152,12 @@ class Client:
                 detail.get("code", -1),
             ) from error
 
-    def post(self, path: str, body: Mapping[str, object] | None = None) -> dict[str, Any]:
+    def post(self, path: str, body: Mapping[str, object] | None = None, *, again: bool = True) -> dict[str, Any]:
         """Call path with body on the first endpoint that answers.
 
         Raises Unreachable when none does, Refused when etcd says no. A member that can't serve at the moment (it is
-        starting, or follows no leader) is no answer as long as another endpoint has one.
+        starting, or follows no leader) is no answer as long as another endpoint has one. A member forgets tokens when
+        it restarts, and old ones after a while: with again the client then logs in once more.
         """
         reasons = []
         unable: Refused | None = None
@@ -165,6 +167,9 @@ class Client:
                     self._authenticate(endpoint)
                 answer = self._post_to(endpoint, path, body or {})
             except Refused as refusal:
+                if refusal.code == UNAUTHENTICATED and self._token and again:
+                    self._token = None
+                    return self.post(path, body, again=False)
                 if refusal.code not in (DEADLINE_EXCEEDED, UNAVAILABLE):
                     raise
                 unable = refusal

@@ -14,7 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed, run
 
@@ -43,7 +43,7 @@ class Unit:
 
 @dataclass(frozen=True)
 class Step:
-    """One thing to do: enable, start, restart or reload a unit."""
+    """One thing to do: enable, start, restart, reload, stop or disable a unit."""
 
     verb: str
     unit: str
@@ -61,15 +61,6 @@ class Ready:
     certificate: str | None = None
     key: str | None = None
     statuses: tuple[int, ...] = (200,)
-
-
-@dataclass
-class Outcome:
-    """What was done, and why a member is not ready (empty when it is)."""
-
-    steps: list[Step] = field(default_factory=list)
-    unready: str = ""
-    seconds: float = 0.0
 
 
 def plan(units: Sequence[Unit], effects: Mapping[str, str]) -> list[Step]:
@@ -92,6 +83,17 @@ def plan(units: Sequence[Unit], effects: Mapping[str, str]) -> list[Step]:
             steps.append(Step(effects[unit.name], unit.name))
     known = {unit.name for unit in units}
     steps.extend(Step(effect, unit) for unit, effect in effects.items() if unit not in known and effect != "none")
+    return steps
+
+
+def plan_stop(units: Sequence[Unit]) -> list[Step]:
+    """The steps that bring units to stopped and disabled, the last one first. One that does not exist is done with."""
+    steps: list[Step] = []
+    for unit in reversed(units):
+        if unit.active not in ("inactive", "failed", ""):
+            steps.append(Step("stop", unit.name))
+        if unit.enabled == "enabled":
+            steps.append(Step("disable", unit.name))
     return steps
 
 

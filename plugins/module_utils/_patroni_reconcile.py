@@ -20,7 +20,7 @@ from ansible_collections.holdfast.platform.plugins.module_utils._patroni_rest im
 #: Seconds beyond Patroni's own loop until a member must have taken a change over.
 GRACE = 10
 #: Seconds for a member to notice that a parameter waits for a restart, after it took the change over.
-NOTICE = 5
+NOTICE = 10
 
 
 class Client(Protocol):

@@ -85,8 +85,10 @@ class Client:
             )
         return self._opener
 
-    def request(self, url: str, path: str, *, method: str = "GET", body: object = None) -> Any:
-        """Send one request to one member and return the decoded answer.
+    def request(
+        self, url: str, path: str, *, method: str = "GET", body: object = None, timeout: float = REQUEST_TIMEOUT
+    ) -> Any:
+        """Send one request to one member and return the decoded answer; timeout is in seconds.
 
         Raises AbsentError when nothing answers, FailedError when the answer is not a success or can't be trusted;
         both name the address.
@@ -95,7 +97,9 @@ class Client:
         headers = self._headers if data is None else {**self._headers, "Content-Type": "application/json"}
         request = urllib.request.Request(url + path, data=data, headers=headers, method=method)  # noqa: S310
         try:
-            with self._connect().open(request, timeout=REQUEST_TIMEOUT) as answer:
+            with self._connect().open(request, timeout=timeout) as answer:
+                if method == "POST" and answer.headers.get_content_type() != "application/json":
+                    return answer.read().decode(errors="replace")  # `restarted successfully`, say
                 return json.loads(answer.read() or b"null")
         except urllib.error.HTTPError as error:
             with error:

@@ -7,16 +7,21 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: member
-short_description: Start, restart or reload one member of a service, and wait until it serves
+short_description: Start, restart, reload or stop one member of a service, and wait until it serves
 version_added: 0.1.0
 author:
   - Holdfast founders (@holdfast)
 description:
-  - The one way in which Holdfast starts, restarts and reloads services.
+  - The one way in which Holdfast starts, restarts, reloads and stops services.
   - Enables and starts the units, carries out the effects that a bundle reported, and waits until the member is ready.
   - An effect stands in the bundle's state on the host until it has been carried out here, so that a run that
     dies in between loses none.
-  - Give a clustered service C(throttle=1) on the task. Each member is then ready again before the next one is touched.
+  - A member of a cluster is stopped or restarted under O(guard). It takes the cluster's lock, so that one member at a
+    time is stopped, whichever host or controller asks and whatever C(forks) is; asks whether the cluster can spare the
+    member, and does nothing when it can't; hands the lead over when the member leads; and waits until it is back in
+    sync. A member that does not work anyway may always be restarted.
+extends_documentation_fragment:
+  - holdfast.platform.guard
 attributes:
   check_mode:
     support: full
@@ -67,15 +72,15 @@ options:
         type: list
         elements: int
         default: [200]
-  peers:
+  state:
     description:
-      - The same GET at the other members of a cluster. Before a restart each of them has to be ready within 20 seconds;
-        otherwise nothing is done.
-      - So a configuration that no member can start with stops one member, and not the next one too.
-    type: list
-    elements: str
+      - V(started) means enabled and running, with RV(steps) for O(effects).
+      - V(stopped) means stopped, in the reverse order, and disabled.
+    type: str
+    choices: [started, stopped]
+    default: started
   timeout:
-    description: Seconds until the member has to be ready.
+    description: Seconds until the member has to be ready, and after that until it has to be back in sync.
     type: int
     default: 120
 """
@@ -92,8 +97,13 @@ EXAMPLES = r"""
       ca: /etc/holdfast/pki/etcd/ca.crt
       certificate: /etc/holdfast/pki/etcd/etcd.crt
       key: /etc/holdfast/pki/etcd/etcd.key
-    peers: [https://10.77.2.11:2379/health, https://10.77.3.11:2379/health]
-  throttle: 1
+    guard:
+      kind: etcd
+      name: data-a1
+      controller: "{{ lookup('holdfast.platform.controller') }}"
+      members: {data-a1: "https://10.77.1.11:2379", data-b1: "https://10.77.2.11:2379", data-c1: "https://10.77.3.11:2379"}
+      access: "{{ access }}"
+      lock: "{{ access | combine({'endpoints': endpoints, 'prefix': '/holdfast/etcd/guard/'}) }}"
 """
 
 RETURN = r"""
@@ -102,6 +112,15 @@ steps:
   type: list
   elements: str
   returned: always
+successor:
+  description: The member that took the lead over, because this one led. Empty when nobody had to.
+  type: str
+  returned: always
+reasons:
+  description: Why the cluster can't spare the member.
+  type: list
+  elements: str
+  returned: when the guard refuses
 seconds:
   description: How long the steps and the wait took.
   type: float
@@ -109,37 +128,50 @@ seconds:
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.holdfast.platform.plugins.module_utils import _bundle, _member
+from ansible_collections.holdfast.platform.plugins.module_utils import _bundle, _guard, _guard_options, _member
 from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed, run
-
-
-PEER_SECONDS = 20
-
-
-def readiness(given: Mapping[str, Any], url: str) -> _member.Ready:
-    """The readiness call of this member, at another one's address or its own."""
-    return _member.Ready(**{**given["ready"], "url": url, "statuses": tuple(given["ready"]["statuses"])})
-
-
-def spare(given: Mapping[str, Any]) -> None:
-    """Raises Failed when the cluster can't spare this member: another one is not ready."""
-    for peer in given["peers"] or ():
-        reason = _member.wait(readiness(given, peer), PEER_SECONDS)
-        if reason:
-            raise Failed(f"{given['service']} is not restarted here, because another member is not ready: {reason}")
 
 
 def wait(given: Mapping[str, Any]) -> None:
     """Wait until the member serves. Raises Failed with the units' last words when it takes too long."""
-    reason = _member.wait(readiness(given, given["ready"]["url"]), given["timeout"])
+    ready = given["ready"]
+    reason = _member.wait(_member.Ready(**{**ready, "statuses": tuple(ready["statuses"])}), given["timeout"])
     if reason:
         words = "\n".join(_member.journal(unit) for unit in given["units"])
         raise Failed(f"{given['service']} is not ready after {given['timeout']} s: {reason}\n{words}")
+
+
+def act(given: Mapping[str, Any], steps: Sequence[_member.Step]) -> None:
+    """Carry out the steps; a member that is to serve has to serve afterwards. Raises Failed."""
+    for step in steps:
+        _member.carry_out(step, given["timeout"])
+    if given["state"] == "stopped":
+        return
+    if steps:
+        _member.insist(_member.read_units(given["units"]))
+    if given["ready"]:
+        wait(given)
+
+
+def guarded(given: Mapping[str, Any], steps: Sequence[_member.Step]) -> str:
+    """Carry out the steps, under guard when one of them stops a unit. Returns the member that took the lead over."""
+    stops = {step.unit for step in steps if step.verb in ("restart", "stop")}
+    if not stops or not given["guard"]:
+        act(given, steps)
+        return ""
+    adapter, lock = _guard_options.adapter(given["guard"]), _guard_options.lock(given["guard"])
+    wish = _guard.Stop(
+        given["guard"]["name"],
+        leader=bool(stops & adapter.units),
+        returns=given["state"] == "started",
+        timeout=given["timeout"],
+    )
+    return _guard.stop(adapter, lock, wish, lambda: act(given, steps))
 
 
 def main() -> None:
@@ -159,38 +191,34 @@ def main() -> None:
                     "statuses": {"type": "list", "elements": "int", "default": [200]},
                 },
             },
-            "peers": {"type": "list", "elements": "str"},
+            "state": {"type": "str", "choices": ["started", "stopped"], "default": "started"},
+            "guard": _guard_options.OPTION,
             "timeout": {"type": "int", "default": 120},
         },
-        required_by={"peers": "ready"},
         supports_check_mode=True,
     )
     given = module.params
-    begin = time.monotonic()
+    begin, successor = time.monotonic(), ""
     try:
         if any(effect != "none" for effect in given["effects"].values()) and not module.check_mode:
             run(["systemctl", "daemon-reload"])  # a bundle may have brought the unit files too
         units = _member.read_units(given["units"])
-        steps = _member.plan(units, given["effects"])
+        steps = _member.plan(units, given["effects"]) if given["state"] == "started" else _member.plan_stop(units)
         if not module.check_mode:
             if any(unit.stale == "yes" for unit in units):
                 run(["systemctl", "daemon-reload"])
-            if any(step.verb == "restart" for step in steps):
-                spare(given)
-            for step in steps:
-                _member.carry_out(step, given["timeout"])
-            if steps:
-                _member.insist(_member.read_units(given["units"]))
-            if given["ready"]:
-                wait(given)
+            successor = guarded(given, steps)
             for bundle in given["bundles"]:
                 for unit in given["effects"]:
                     _bundle.clear_pending(bundle, unit)
+    except _guard.Refused as refusal:
+        module.fail_json(msg=f"{given['service']}: {refusal}", reasons=refusal.reasons)
     except (Failed, _bundle.Refused) as error:
         module.fail_json(msg=str(error))
     module.exit_json(
         changed=bool(steps),
         steps=[f"{step.verb} {step.unit}" for step in steps],
+        successor=successor,
         seconds=round(time.monotonic() - begin, 2),
     )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: patroni_config
-short_description: Reconcile all of Patroni's dynamic configuration
+short_description: Reconcile all of Patroni's dynamic configuration, and carry out the restarts that it needs
 version_added: 0.1.0
 description:
   - Compares the dynamic configuration of a Patroni cluster with the wanted one and writes all differences in one
@@ -18,9 +18,15 @@ description:
     when they are declared as V(null).
   - Two spellings of one value are no difference (V(on) and V(true), V(256MB) and V(262144kB), V(10) and V("10")).
   - After a change it waits until every member that answers shows the new configuration.
+  - With O(guard), members that wait for a restart of PostgreSQL are restarted through Patroni, one at a time, each
+    under guard and in sync again before the next. Standbys go first, and the leader after a switchover, unless a limit
+    is lowered that a standby can't have smaller than its primary; then the leader goes first, in its place. Patroni's
+    own reports decide who waits, so that the next run finishes what a dead one began.
   - Refuses what Patroni would silently drop or adjust, and secrets, before anything is written.
   - In check mode, when nothing runs at any of the addresses, it reports everything as a change.
   - Ask it from any one host that may reach the REST interface, with C(run_once).
+extends_documentation_fragment:
+  - holdfast.platform.guard
 options:
   urls:
     description:
@@ -86,11 +92,17 @@ EXAMPLES = r"""
 
 RETURN = r"""
 restart_required:
-  description: Names of the members that wait for a restart of PostgreSQL.
+  description: Names of the members that waited for a restart of PostgreSQL.
   returned: success
   type: list
   elements: str
   sample: [data-a1, data-b1]
+restarts:
+  description: Switchovers and restarts in their order; in check mode, who waits for a restart now.
+  returned: success
+  type: list
+  elements: str
+  sample: [restart data-b1, restart data-c1, switch over from data-a1 to data-b1, restart data-a1]
 restart:
   description: The parameters among this run's changes that only a restart applies.
   returned: success
@@ -123,10 +135,17 @@ url:
   type: str
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.holdfast.platform.plugins.module_utils import _patroni
+from ansible_collections.holdfast.platform.plugins.module_utils import (
+    _guard,
+    _guard_options,
+    _patroni,
+    _patroni_restart,
+)
 from ansible_collections.holdfast.platform.plugins.module_utils._patroni_reconcile import NotConvergedError, reconcile
 from ansible_collections.holdfast.platform.plugins.module_utils._patroni_rest import (
     AbsentError,
@@ -134,6 +153,18 @@ from ansible_collections.holdfast.platform.plugins.module_utils._patroni_rest im
     FailedError,
     UnavailableError,
 )
+from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed
+
+#: Seconds until a member that was restarted has to be in sync.
+IN_SYNC = 180
+
+
+def restart(given: Mapping[str, Any], waiting: Sequence[str], *, check: bool) -> list[str]:
+    """Carry out restarts, when there are any to carry out. Raises _guard.Refused or Failed."""
+    if check or not waiting:
+        return [f"restart {name}" for name in waiting]
+    adapter = _guard_options.postgresql(given)
+    return _patroni_restart.carry_out(adapter, lambda name: _guard_options.lock({**given, "name": name}), IN_SYNC)
 
 
 def main() -> None:
@@ -148,15 +179,21 @@ def main() -> None:
             "client_cert": {"type": "path"},
             "client_key": {"type": "path", "no_log": False},
             "timeout": {"type": "int", "default": 30},
+            "guard": _guard_options.OPTION,
         },
         required_together=[["username", "password"], ["client_cert", "client_key"]],
         supports_check_mode=True,
     )
     options = dict(module.params)
-    config, timeout, urls = options.pop("config"), options.pop("timeout"), options.pop("urls")
+    config, timeout, urls, guard = (options.pop(name) for name in ("config", "timeout", "urls", "guard"))
     options.pop("url", None)
     try:
         outcome = reconcile(Client(urls, **options), config, check=module.check_mode, timeout=timeout)
+        restarts = restart(guard, outcome.restart_required, check=module.check_mode) if guard else []
+    except _guard.Refused as refusal:
+        module.fail_json(msg=f"a member waits for a restart: {refusal}", reasons=refusal.reasons)
+    except Failed as error:
+        module.fail_json(msg=f"restarts could not be carried out: {error}")
     except _patroni.ConfigError as error:
         module.fail_json(msg=f"config: {error}")
     except ValueError as error:
@@ -168,12 +205,13 @@ def main() -> None:
     if outcome.url is None:
         module.warn("nothing runs at any of the addresses yet; the whole configuration is reported as a change")
     result = {
-        "changed": bool(outcome.plan.changes),
+        "changed": bool(outcome.plan.changes or restarts),
+        "restarts": restarts,
         "restart_required": list(outcome.restart_required),
         "restart": {key: list(value) if key != "order" else value for key, value in asdict(outcome.restart).items()},
         "url": outcome.url,
     }
-    if result["changed"]:
+    if outcome.plan.changes:
         result["diff"] = {
             "before_header": "dynamic configuration",
             "after_header": "dynamic configuration",

@@ -1,0 +1,131 @@
+# Copyright: (c) 2026, Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One member at a time, whoever asks: a lock in etcd that lives as long as the process that holds it.
+
+Keys under the service's own prefix, bound to a lease that a thread renews: `waiting/<member>` for each that asks for
+its turn, `lock` for the one that has it. A process that dies lets go when its lease runs out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import threading
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ansible_collections.holdfast.platform.plugins.module_utils._etcd import Client, plain, text
+from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed
+
+#: Seconds of the lease.
+LEASE = 15
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who has the lock: the run that asked for it, the member that it is for, process and time (UTC) there."""
+
+    controller: str
+    host: str
+    pid: int
+    since: str
+
+    def __str__(self) -> str:
+        """Tell it to a person."""
+        run = self.controller or "an unknown controller"
+        return f"{run} holds the lock for {self.host} (process {self.pid} there) since {self.since}"
+
+
+class Lock:
+    """The lock of one cluster.
+
+    client reaches etcd; prefix ends with `/`; patience is how many seconds another controller's lock is waited for,
+    more than a lease, so that nobody has to wait for a dead run by hand.
+    """
+
+    def __init__(self, client: Client, keeper: Client, prefix: str, controller: str, host: str) -> None:
+        """Take a client for requests and one for the thread that renews the lease."""
+        self.client, self.keeper, self.prefix = client, keeper, prefix
+        self.patience: float = 2 * LEASE
+        self.me = Holder(controller, host, os.getpid(), time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
+        self._lease = ""
+        self._end = threading.Event()
+        self._renewed = 0.0
+
+    def __enter__(self) -> Lock:
+        """Nothing is asked for yet."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let go of everything; a lease that can't be revoked runs out."""
+        self._end.set()
+        if self._lease:
+            with contextlib.suppress(Failed):
+                self.client.post("lease/revoke", {"ID": self._lease})
+            self._lease = ""
+
+    def announce(self) -> None:
+        """Ask for a turn. Raises Failed when etcd can't be reached."""
+        try:
+            self._lease = str(self.client.post("lease/grant", {"TTL": LEASE})["ID"])
+            self._renewed = time.monotonic()
+            self._end.clear()
+            threading.Thread(target=self._renew, args=(self._lease,), daemon=True).start()
+            key, value = f"{self.prefix}waiting/{self.me.host}", json.dumps(asdict(self.me))
+            self.client.post("kv/put", {"key": text(key), "value": text(value), "lease": self._lease})
+        except Failed as error:
+            raise Failed(f"the cluster's lock in etcd can't be asked for: {error}") from error
+
+    def _renew(self, lease: str) -> None:
+        while not self._end.wait(LEASE / 5):
+            try:
+                answer = self.keeper.post("lease/keepalive", {"ID": lease}).get("result", {})
+            except Failed:
+                continue
+            if int(answer.get("TTL", 0)) > 0:
+                self._renewed = time.monotonic()
+
+    def insist(self) -> None:
+        """Raise Failed when the lease may have run out: somebody else may have the lock."""
+        if time.monotonic() - self._renewed > LEASE * 0.8:
+            raise Failed("the cluster's lock in etcd was lost: its lease could not be renewed")
+
+    def others(self) -> list[str]:
+        """Name the other members for which a turn is asked."""
+        start = f"{self.prefix}waiting/"
+        body = {"key": text(start), "range_end": text(start[:-1] + chr(ord("/") + 1)), "keys_only": True}
+        found = self.client.post("kv/range", body).get("kvs", ())
+        names = (plain(item["key"]).removeprefix(start) for item in found)
+        return sorted(name for name in names if name != self.me.host)
+
+    def take(self) -> Holder | None:
+        """Take the lock; return who has it instead."""
+        key = text(f"{self.prefix}lock")
+        put = {"key": key, "value": text(json.dumps(asdict(self.me))), "lease": self._lease}
+        answer = self.client.post(
+            "kv/txn",
+            {
+                "compare": [{"key": key, "target": "CREATE", "result": "EQUAL", "create_revision": "0"}],
+                "success": [{"request_put": put}],
+                "failure": [{"request_range": {"key": key}}],
+            },
+        )
+        if answer.get("succeeded"):
+            return None
+        return _holder(answer)
+
+    def same_run(self, holder: Holder) -> bool:
+        """Tell whether the holder belongs to the same run, which ends by itself."""
+        return bool(self.me.controller) and holder.controller == self.me.controller
+
+
+def _holder(answer: dict[str, Any]) -> Holder:
+    """Read who has the lock out of the answer to a transaction."""
+    try:
+        found = answer["responses"][0]["response_range"]["kvs"][0]
+        return Holder(**json.loads(plain(found["value"])))
+    except (KeyError, IndexError, TypeError, ValueError):
+        return Holder("", "an unknown member", 0, "an unknown time")

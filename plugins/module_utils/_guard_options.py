@@ -1,0 +1,81 @@
+# Copyright: (c) 2026, Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How a module is told about the guard of a cluster, and the adapter and the lock that follow from it.
+
+The options are documented in the fragment `guard`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ansible_collections.holdfast.platform.plugins.module_utils import (
+    _etcd,
+    _guard,
+    _guard_etcd,
+    _guard_postgresql,
+    _patroni_rest,
+)
+from ansible_collections.holdfast.platform.plugins.module_utils._guard_lock import Lock
+
+_ACCESS: dict[str, Any] = {
+    "ca": {"type": "path", "required": True},
+    "certificate": {"type": "path", "required": True},
+    "key": {"type": "path", "required": True, "no_log": False},
+    "user": {"type": "str", "required": True},
+    "password": {"type": "str", "required": True, "no_log": True},
+}
+OPTION: dict[str, Any] = {
+    "type": "dict",
+    "options": {
+        "kind": {"type": "str", "choices": ["etcd", "postgresql"], "required": True},
+        "name": {"type": "str", "required": True},
+        "members": {"type": "dict", "required": True},
+        "access": {"type": "dict", "required": True, "options": _ACCESS},
+        "lock": {
+            "type": "dict",
+            "required": True,
+            "options": {
+                **_ACCESS,
+                "endpoints": {"type": "list", "elements": "str", "required": True},
+                "prefix": {"type": "str", "required": True},
+            },
+        },
+        "controller": {"type": "str", "default": ""},
+        "lag": {"type": "int", "default": 16 * 1024 * 1024},
+    },
+}
+
+
+def _etcd_client(access: Mapping[str, Any], endpoints: Sequence[str]) -> _etcd.Client:
+    return _etcd.Client(endpoints, **{name: access[name] for name in _ACCESS})
+
+
+def lock(given: Mapping[str, Any]) -> Lock:
+    """Make the lock."""
+    access = given["lock"]
+    client, keeper = (_etcd_client(access, access["endpoints"]) for _ in range(2))
+    return Lock(client, keeper, access["prefix"], given["controller"], given["name"])
+
+
+def postgresql(given: Mapping[str, Any]) -> _guard_postgresql.Adapter:
+    """Make the adapter of PostgreSQL."""
+    access = given["access"]
+    client = _patroni_rest.Client(
+        list(given["members"].values()),
+        ca_path=access["ca"],
+        client_cert=access["certificate"],
+        client_key=access["key"],
+        username=access["user"],
+        password=access["password"],
+    )
+    return _guard_postgresql.Adapter(client, given["members"], given["lag"])
+
+
+def adapter(given: Mapping[str, Any]) -> _guard.Adapter:
+    """Make the adapter of the kind."""
+    if given["kind"] == "postgresql":
+        return postgresql(given)
+    return _guard_etcd.Adapter(given["members"], lambda endpoints: _etcd_client(given["access"], endpoints))
