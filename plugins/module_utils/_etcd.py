@@ -23,6 +23,7 @@ from ansible_collections.holdfast.platform.plugins.module_utils._run import Fail
 # gRPC status codes (https://grpc.github.io/grpc/core/md_doc_statuscodes.html)
 INVALID_ARGUMENT = 3
 DEADLINE_EXCEEDED = 4
+NOT_FOUND = 5
 FAILED_PRECONDITION = 9
 UNAVAILABLE = 14
 UNAUTHENTICATED = 16

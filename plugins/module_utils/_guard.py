@@ -144,7 +144,8 @@ def hand_over(adapter: Adapter, name: str, state: State, clock: Clock = REAL) ->
         if clock.now() >= end:
             raise Failed(f"{name} still leads {HAND_OVER} s after {successor} was asked to")
         clock.sleep(0.5)
-    return ask(adapter, name, clock, HAND_OVER), successor
+    settle(adapter, name, state, HAND_OVER, clock)  # a former leader starts anew, and is down until then
+    return ask(adapter, name, clock), successor
 
 
 @dataclass(frozen=True)

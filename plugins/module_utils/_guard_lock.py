@@ -17,11 +17,11 @@ import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ansible_collections.holdfast.platform.plugins.module_utils._etcd import Client, plain, text
+from ansible_collections.holdfast.platform.plugins.module_utils._etcd import NOT_FOUND, Client, Refused, plain, text
 from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed
 
 #: Seconds of the lease.
-LEASE = 15
+LEASE = 30
 
 
 @dataclass(frozen=True)
@@ -42,14 +42,14 @@ class Holder:
 class Lock:
     """The lock of one cluster.
 
-    client reaches etcd; prefix ends with `/`; patience is how many seconds another controller's lock is waited for,
-    more than a lease, so that nobody has to wait for a dead run by hand.
+    client reaches etcd, keeper does so for the thread that renews the lease; prefix ends with `/`. patience is how many
+    seconds another controller's lock is waited for: longer than a dead one can hold it.
     """
 
     def __init__(self, client: Client, keeper: Client, prefix: str, controller: str, host: str) -> None:
-        """Take a client for requests and one for the thread that renews the lease."""
+        """Keep how to reach etcd, and who asks."""
         self.client, self.keeper, self.prefix = client, keeper, prefix
-        self.patience: float = 2 * LEASE
+        self.patience: float = LEASE + 10
         self.me = Holder(controller, host, os.getpid(), time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
         self._lease = ""
         self._end = threading.Event()
@@ -72,15 +72,16 @@ class Lock:
         try:
             self._lease = str(self.client.post("lease/grant", {"TTL": LEASE})["ID"])
             self._renewed = time.monotonic()
-            self._end.clear()
-            threading.Thread(target=self._renew, args=(self._lease,), daemon=True).start()
+            self._end.set()
+            self._end = threading.Event()
+            threading.Thread(target=self._renew, args=(self._lease, self._end), daemon=True).start()
             key, value = f"{self.prefix}waiting/{self.me.host}", json.dumps(asdict(self.me))
             self.client.post("kv/put", {"key": text(key), "value": text(value), "lease": self._lease})
         except Failed as error:
             raise Failed(f"the cluster's lock in etcd can't be asked for: {error}") from error
 
-    def _renew(self, lease: str) -> None:
-        while not self._end.wait(LEASE / 5):
+    def _renew(self, lease: str, end: threading.Event) -> None:
+        while not end.wait(LEASE / 6):
             try:
                 answer = self.keeper.post("lease/keepalive", {"ID": lease}).get("result", {})
             except Failed:
@@ -102,7 +103,16 @@ class Lock:
         return sorted(name for name in names if name != self.me.host)
 
     def take(self) -> Holder | None:
-        """Take the lock; return who has it instead."""
+        """Take the lock; return who has it instead. A lease that ran out while waiting is asked for anew."""
+        try:
+            return self._take()
+        except Refused as refusal:
+            if refusal.code != NOT_FOUND:
+                raise
+        self.announce()
+        return self._take()
+
+    def _take(self) -> Holder | None:
         key = text(f"{self.prefix}lock")
         put = {"key": key, "value": text(json.dumps(asdict(self.me))), "lease": self._lease}
         answer = self.client.post(

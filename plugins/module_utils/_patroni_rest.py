@@ -104,7 +104,7 @@ class Client:
         except urllib.error.HTTPError as error:
             with error:
                 text = error.read(500).decode(errors="replace").strip()
-            raise FailedError(f"{url}: {_explain(error.code, text)}", error.code) from error
+            raise FailedError(f"{url}: {_explain(error.code, text, method)}", error.code) from error
         except (urllib.error.URLError, ssl.SSLError) as error:
             reason = getattr(error, "reason", error)
             if isinstance(error, ssl.SSLError) or isinstance(reason, ssl.SSLError):
@@ -134,7 +134,7 @@ class Client:
             sleep(1)
 
 
-def _explain(status: int, text: str) -> str:
+def _explain(status: int, text: str, method: str) -> str:
     """Say in words what an HTTP status of Patroni means."""
     known = {
         401: "wrong user name or password",
@@ -143,5 +143,6 @@ def _explain(status: int, text: str) -> str:
         502: "the cluster has no dynamic configuration yet: it is not initialized, or its store does not answer",
         503: "the dynamic configuration is gone from the store",
     }
-    reason = known.get(status, text or "no reason given")
+    # What Patroni says of an action (POST) it says in words of its own.
+    reason = (method == "POST" and text) or known.get(status) or text or "no reason given"
     return f"HTTP {status}: {reason}"

@@ -67,11 +67,6 @@ def due(state: State) -> str:
     return standbys[0].name if standbys else leader.name if leader else ""
 
 
-def waiting(state: State) -> list[str]:
-    """Names of the members that wait for a restart."""
-    return sorted(name for name, member in state.members.items() if member.pending_restart)
-
-
 def carry_out(
     adapter: Adapter, lock: Callable[[str], Lock], timeout: float, clock: _guard.Clock = _guard.REAL
 ) -> list[str]:
