@@ -66,6 +66,12 @@ remove: venv ## take HOST=data-b1 out of its clusters, dead or alive; its data a
 evidence: venv ## the last operations, LAST=20, and whether their record can be trusted; read-only
 	@$(play) playbooks/evidence.yml -e evidence_last=$(or $(LAST),20) $(ARGS)
 
+## When things went wrong
+
+.PHONY: restore
+restore: venv ## put back the state of a time, SERVICE=postgresql TO='2026-11-21 14:03:00+00:00'; without TO the newest
+	@$(play) playbooks/restore.yml --tags '$(SERVICE)' $(if $(TO),--extra-vars '{"$(SERVICE)_restore_time": "$(TO)"}') $(ARGS)
+
 ## Zones that fail (ZONE=b)
 
 .PHONY: zone-cut zone-kill zone-heal
