@@ -18,15 +18,16 @@ def row(result: Round) -> tuple[str, ...]:
     """One line of the table."""
     victims = ",".join(result.victims)
     verdict = "skipped" if result.skipped else "FAILED" if result.violations else "ok"
+    load = f"{max(result.load_average, default=0):.0f}"
     j = result.judgement
     if j is None:
-        return (result.fault, victims, *[""] * 10, f"{max(result.load_average):.0f}", verdict)
+        return (result.fault, victims, *[""] * 10, load, verdict)
     lost = len({number for ids in j.lost.values() for number in ids})
     nowhere = len({number for ids in j.nowhere.values() for number in ids})
     counts = (j.acknowledged, j.failed, j.indeterminate, j.appeared, lost, nowhere)
     inside = "" if j.inside is None else str(j.inside)
     in_sync = "never" if j.in_sync is None else f"{j.in_sync:.0f}"
-    figures = (f"{j.gap:.1f}", f"{j.gap_after:+.1f}", in_sync, f"{max(result.load_average):.0f}", verdict)
+    figures = (f"{j.gap:.1f}", f"{j.gap_after:+.1f}", in_sync, load, verdict)
     return (result.fault, victims, *[str(count) for count in counts], inside, *figures)
 
 

@@ -17,6 +17,7 @@ from tests.chaos.faults import Fault, Skipped, await_sync
 from tests.chaos.judge import Limits
 from tests.chaos.services import Service
 from tests.lab.machine import LabError
+from tests.lab.running import ROOT
 
 NAME = "postgresql.lab.internal"
 CA = "/etc/holdfast/ca.crt"
@@ -397,6 +398,30 @@ class Clock(_PostgreSQLFault):
         self.restart()
 
 
+class ControllerKilledSwitchover(faults.ControllerKilled, _PostgreSQLFault):
+    """A parameter that needs a restart: the run restarts the replicas, hands over, and restarts the former leader."""
+
+    what = "the controller dies while its run hands the leader's part over"
+    playbook = "playbooks/site.yml"
+
+    def aim(self) -> None:
+        super().aim()
+        if not (ROOT / "plugins/module_utils/_guard.py").is_file():
+            raise Skipped("no run hands over: there is no guard")
+        workers = int(self.service.sql(self.victims[0], "SHOW max_worker_processes")) + 1
+        parameters = json.dumps({"postgresql_parameters": {"max_worker_processes": workers}})
+        self.options = ["--tags", "postgresql", "--extra-vars", parameters]
+
+    def ripe(self) -> bool:
+        members = self.service.cluster()
+        return members.get(self.victims[0], {}).get("role") != "leader" or "leader" not in {
+            member["role"] for member in members.values()
+        }
+
+    def clean(self) -> None:
+        """The parameter goes back with the next run of the site."""
+
+
 SERVICE = PostgreSQL
 PostgreSQL.faults = {
     "zone-kill": faults.ZoneKill,
@@ -412,4 +437,5 @@ PostgreSQL.faults = {
     "lone-leader": LoneLeader,
     "replica-disk": ReplicaDisk,
     "clock": Clock,
+    "controller-switchover": ControllerKilledSwitchover,
 }
