@@ -64,7 +64,10 @@ def test_a_fault_under_load_loses_no_acknowledged_commit(
     result = perform(load("postgresql", lab), fault, Random(1))  # noqa: S311
     with capsys.disabled():
         print(f"\n{table([result])}")
-    assert result.violations == []
+    # Seconds are judged by `make chaos`: here they would be those of a busy machine.
+    assert result.judgement is not None, result.reason
+    assert (result.judgement.lost, result.judgement.nowhere) == ({}, {})
+    assert result.judgement.in_sync is not None, result.reason
 
 
 def test_verify_names_what_a_lost_zone_takes_with_it_and_a_run_afterwards_changes_nothing(

@@ -232,15 +232,13 @@ class EtcdCut(_PostgreSQLFault):
         self.inside = self.victims[0]
 
     def inject(self) -> None:
-        rules = "".join(
-            f"chain {hook} {{ type filter hook {hook} priority -50; "
-            f'{way} != "lo" tcp {port} {{ 2379, 2380 }} drop; {way} != "lo" tcp {other} {{ 2379, 2380 }} drop; }}'
-            for hook, way, port, other in (
-                ("input", "iifname", "dport", "sport"),
-                ("output", "oifname", "dport", "sport"),
-            )
-        )
-        self.lab.run(self.victims[0], "nft -f -", f"table inet holdfast_chaos {{ {rules} }}")
+        ports = "{ 2379, 2380 }"
+        rules = [
+            f'chain {hook} {{\n type filter hook {hook} priority -50\n {device} != "lo" tcp dport {ports} drop\n'
+            f' {device} != "lo" tcp sport {ports} drop\n }}\n'
+            for hook, device in (("input", "iifname"), ("output", "oifname"))
+        ]
+        self.lab.run(self.victims[0], "nft -f -", f"table inet holdfast_chaos {{\n{''.join(rules)}}}\n")
 
     def heal(self) -> None:
         self.lab.run(self.victims[0], "nft -f -", "table inet holdfast_chaos\ndelete table inet holdfast_chaos\n")
