@@ -44,11 +44,16 @@ class Fault(ABC):
     limits: ClassVar[Limits] = Limits()
     hold: ClassVar[float] = 25.0
     hold_most: ClassVar[float] = 60.0
+    afterwards: ClassVar[float] = 4.0
+    """Seconds that the load goes on when all is in sync again."""
 
     def __init__(self, service: Service, random: Random) -> None:
         self.service, self.random, self.lab = service, random, service.lab
         self.victims: list[str] = []
         self.zones: set[str] = set()
+        self.given_up: tuple[float, float] | None = None
+        """From when to when (wall clock) writes are thrown away on purpose, by a restore."""
+
         self.inside = ""  # a host that goes on writing inside the failure, while it can
 
     def aim(self) -> None:

@@ -21,7 +21,6 @@ from .ledger import Ledger
 from .services import Service
 
 CALM = 6.0
-AFTERWARDS = 4.0
 PATIENCE = 240.0
 INSIDE = 1_000_000_001
 """The first number of a writer within the failed zone."""
@@ -107,7 +106,7 @@ def _under_load(service: Service, name: str, fault: Fault, run: str, loads: list
         trouble = await_sync(service, PATIENCE)
         in_sync = None if trouble else round(time.monotonic() - healed_at, 1)
         reason = trouble
-        time.sleep(AFTERWARDS)
+        time.sleep(fault.afterwards)
         stopped = time.monotonic()
         entries, *inside = [item.collect(keep / f"{item.host}.journal") for item in ledgers]
     finally:
@@ -123,6 +122,7 @@ def _under_load(service: Service, name: str, fault: Fault, run: str, loads: list
         stopped=stopped,
         in_sync=in_sync,
         limits=fault.limits,
+        given_up=fault.given_up,
         inside=inside[0] if inside else None,
     )
     after = service.figures() if in_sync is not None else {}

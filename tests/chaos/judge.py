@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -60,6 +61,7 @@ def judge(
     stopped: float,
     in_sync: float | None,
     limits: Limits,
+    given_up: tuple[float, float] | None = None,
     inside: Sequence[Entry] | None = None,
 ) -> Judgement:
     """Judge one fault.
@@ -67,12 +69,14 @@ def judge(
     present: the numbers that each member holds afterwards. injected, healed and stopped are the moments (monotonic)
     when the fault began, when healing began and when the load ended; in_sync the seconds from healing until all was
     in sync, None: never.
+    given_up: writes of that time (wall clock) may be missing, for they were thrown away on purpose.
     inside: entries of a second writer within the failed zone; they must not be lost either, and count for no gap.
     A number that a member holds twice, though it was attempted once, came out of nowhere too.
     """
     everything = [*entries, *(inside or ())]
     outcomes = Counter(entry.outcome for entry in everything)
-    acknowledged = {entry.number for entry in everything if entry.outcome == "acknowledged"}
+    first, last = given_up or (math.inf, -math.inf)
+    acknowledged = {e.number for e in everything if e.outcome == "acknowledged" and not first <= e.wall <= last}
     attempted = Counter(entry.number for entry in everything)
     unsure = {entry.number for entry in everything if entry.outcome == "indeterminate"}
     refused = {entry.number for entry in everything if entry.outcome == "failed"}

@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -298,7 +300,8 @@ class LoneLeader(_PostgreSQLFault):
 
 
 class ReplicaDisk(_PostgreSQLFault):
-    """The replica's WAL moves to a small file system of its own for the time of the round: nothing else is filled."""
+    """The replica's WAL moves to a small file system of its own for the time of the round: nothing else is filled.
+    Small, and larger than what it keeps (wal_keep_size) with what a round writes."""
 
     what = "a replica's disk is full"
     limits = Limits(gap=10.0)
@@ -309,8 +312,7 @@ class ReplicaDisk(_PostgreSQLFault):
         self.victims = [self.others()[0]]
         self.move(
             "mv {wal} {wal}.kept; mkdir -m 700 {wal}; "
-            "size=$(($(du -sm {wal}.kept | cut -f 1) + 40))m; "
-            "mount -t tmpfs -o size=$size,mode=700,uid=postgres,gid=postgres tmpfs {wal}; "
+            "mount -t tmpfs -o size=700m,mode=700,uid=postgres,gid=postgres tmpfs {wal}; "
             "cp -a {wal}.kept/. {wal}/"
         )
 
@@ -347,6 +349,7 @@ class Clock(_PostgreSQLFault):
     what = "the clock of the leader's Patroni and PostgreSQL jumps by 60 s, and back"
     limits = Limits(gap=10.0)
     hold = 30.0
+    afterwards = 30.0  # Patroni counts by the wall clock when it last renewed its lease
     place = "/run/holdfast-chaos-clock"
     drop_in = "/run/systemd/system/patroni.service.d/90-chaos.conf"
 
@@ -416,8 +419,52 @@ class ControllerKilledSwitchover(faults.ControllerKilled, _PostgreSQLFault):
             member["role"] for member in members.values()
         }
 
-    def clean(self) -> None:
-        """The parameter goes back with the next run of the site."""
+
+class ControllerKilledRestore(faults.ControllerKilled, _PostgreSQLFault):
+    """To a time while the load was on: what was written later is given up, what came before must be there."""
+
+    what = "the controller dies in the middle of a restore"
+    playbook = "playbooks/restore.yml"
+    limits = Limits(gap=None, in_sync=300.0)
+
+    def aim(self) -> None:
+        super().aim()
+        backups = self.lab.run(self.victims[0], "runuser -u postgres -- pgbackrest info --output=json", check=False)
+        if not any(stanza.get("backup") for stanza in json.loads(backups or "[]")):
+            raise Skipped("PostgreSQL of this lab has no backup: make backup SERVICE=postgresql")
+
+    def inject(self) -> None:
+        moment = time.time()
+        target = datetime.fromtimestamp(moment, UTC).isoformat(sep=" ")
+        self.options = ["--tags", "postgresql", "--extra-vars", json.dumps({"postgresql_restore_time": target})]
+        self.given_up = (moment - 1.0, math.inf)
+        super().inject()
+
+    def ripe(self) -> bool:
+        try:
+            members = self.service.cluster()
+        except LabError:
+            return True
+        return any(member["state"] not in ("running", "streaming") for member in members.values())
+
+    def heal(self) -> None:
+        super().heal()
+        if self.given_up and self.given_up[1] == math.inf:
+            self.given_up = (self.given_up[0], time.time())
+
+
+class ControllerKilledUpgrade(faults.ControllerKilled, _PostgreSQLFault):
+    """With no newer package there, there is nothing to be in the middle of."""
+
+    what = "the controller dies in the middle of an upgrade"
+    playbook = "playbooks/upgrade.yml"
+
+    def aim(self) -> None:
+        super().aim()
+        self.options = ["--tags", "postgresql"]
+
+    def ripe(self) -> bool:
+        return any(member["state"] not in ("running", "streaming") for member in self.service.cluster().values())
 
 
 SERVICE = PostgreSQL
@@ -436,4 +483,6 @@ PostgreSQL.faults = {
     "replica-disk": ReplicaDisk,
     "clock": Clock,
     "controller-switchover": ControllerKilledSwitchover,
+    "controller-restore": ControllerKilledRestore,
+    "controller-upgrade": ControllerKilledUpgrade,
 }

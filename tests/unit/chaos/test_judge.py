@@ -74,6 +74,12 @@ def test_a_writer_within_the_zone_counts_for_losses_and_not_for_gaps() -> None:
     assert result.gap == pytest.approx(5.0, abs=0.05)
 
 
+def test_what_a_restore_throws_away_is_not_lost_and_what_came_before_or_after_is() -> None:
+    times = {1: 50.0, 2: 60.0, 3: 70.0, 4: 80.0}
+    entries = [Entry(number, "acknowledged", 111.0, 111.0, wall) for number, wall in times.items()]
+    assert judged(entries, {"a": []}, given_up=(55.0, 75.0)).lost == {"a": [1, 4]}
+
+
 @pytest.mark.parametrize("extra", [9999, 1])
 def test_what_was_never_attempted_or_is_there_twice_is_out_of_nowhere(extra: int) -> None:
     assert judged(ALL, {"a": [*NUMBERS, extra]}).nowhere == {"a": [extra]}
