@@ -58,6 +58,10 @@ check: venv ## check mode of the site with the difference: what a run would chan
 verify: venv ## does every service work? read-only
 	@$(play) playbooks/verify.yml $(ARGS)
 
+.PHONY: backup
+backup: venv ## a copy of SERVICE=postgresql now, in every store
+	@$(play) playbooks/backup.yml $(if $(SERVICE),--tags '$(SERVICE)') $(ARGS)
+
 .PHONY: remove
 remove: venv ## take HOST=data-b1 out of its clusters, dead or alive; its data are kept
 	@test -n '$(HOST)' || { echo "error: HOST=? name the host that leaves" >&2; exit 1; }

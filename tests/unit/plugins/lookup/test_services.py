@@ -95,7 +95,7 @@ def test_a_member_of_both(tmp_path: Path) -> None:
         "one": 1,
         "clients": [CLIENT],
         "no clients": [],
-        "guarded": ["etcd-.*", "haproxy", "patroni", "pgbouncer", "postgresql-.*"],
+        "guarded": ["etcd-.*", "haproxy", "patroni", "pgbackrest", "pgbouncer", "postgresql-.*"],
     }
     assert "give no terms: the names are those of the whole site" in values["a term"]
     assert "give one service, not 2 terms" in values["two terms"]
