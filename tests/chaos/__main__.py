@@ -11,7 +11,7 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from random import Random
 
 from tests.lab.machine import LabError, say
@@ -30,6 +30,18 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def order(names: Iterable[str], seed: int) -> list[str]:
+    """All faults in the order that the seed decides."""
+    shuffled = sorted(names)
+    Random(seed).shuffle(shuffled)  # noqa: S311 - nothing secret
+    return shuffled
+
+
+def choices(name: str, seed: int) -> Random:
+    """What decides within a fault: the same alone as among the others."""
+    return Random(f"{seed} {name}")  # noqa: S311
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the faults in an order that the seed decides; 1 when any judgement was violated, 2 for wrong arguments."""
     arguments = parser().parse_args(argv)
@@ -45,10 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: FAULT={', '.join(unknown)} is unknown; known: {', '.join(service.faults)}", file=sys.stderr)
         return 2
     seed = secrets.randbits(32) if arguments.seed is None else arguments.seed
-    random = Random(seed)  # noqa: S311 - nothing secret
-    names = arguments.fault or sorted(service.faults)
-    if not arguments.fault:
-        random.shuffle(names)
+    names = arguments.fault or order(service.faults, seed)
     file = lab.lab.home / "chaos" / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}.json"
     file.parent.mkdir(exist_ok=True)
     results: list[Round] = []
@@ -56,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for number, name in enumerate(names, 1):
         say(f"{number} of {len(names)}: {name}")
         try:
-            result = perform(service, name, Random(random.getrandbits(32)))  # noqa: S311
+            result = perform(service, name, choices(name, seed))
         except Exception as error:  # noqa: BLE001 - the others are judged all the same
             result = Round(name, [], "", {}, {}, [], None, f"{type(error).__name__}: {error}")
         results.append(result)
