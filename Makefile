@@ -62,7 +62,11 @@ verify: venv ## does every service work? read-only
 backup: venv ## a copy of SERVICE=postgresql now, in every store
 	@$(play) playbooks/backup.yml $(if $(SERVICE),--tags '$(SERVICE)') $(ARGS)
 
-.PHONY: remove
+.PHONY: upgrade remove
+upgrade: venv ## newest packages of SERVICE=postgresql, one member at a time, under guard
+	@test -n '$(SERVICE)' || { echo "error: SERVICE=? name the service, such as postgresql" >&2; exit 1; }
+	@$(play) playbooks/upgrade.yml --tags '$(SERVICE)' $(ARGS)
+
 remove: venv ## take HOST=data-b1 out of its clusters, dead or alive; its data are kept
 	@test -n '$(HOST)' || { echo "error: HOST=? name the host that leaves" >&2; exit 1; }
 	@$(play) playbooks/remove.yml --tags '$(or $(SERVICE),never)' --extra-vars 'remove_host=$(HOST)' $(ARGS)
