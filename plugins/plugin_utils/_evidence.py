@@ -14,8 +14,8 @@ import contextlib
 import fcntl
 import hashlib
 import json
+import math
 import os
-import re
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -132,21 +132,24 @@ def chain_of(records: Sequence[Record]) -> str:
 # What goes into a record
 
 
-def figures(given: object) -> dict[str, Any]:
-    """Check an operation's figures: a mapping of names to numbers, booleans and short texts of one line.
+def figures(given: Mapping[str, Any]) -> dict[str, bool | int | float | str]:
+    """An operation's figures as a record holds them: numbers, booleans, and texts of one line.
 
-    Raises EvidenceError that names the figure. None is left out.
+    A list becomes a text, anything else too; what is too long is cut. A figure never keeps an operation from being
+    recorded. None is left out.
     """
-    if not isinstance(given, Mapping):
-        raise EvidenceError(f"figures: is {given!r}, it has to be a mapping such as {{seconds: 1.5}}")
-    for name, value in given.items():
-        if re.fullmatch(r"[a-z][a-z0-9_]*", str(name)) is None:
-            raise EvidenceError(f"figures: {name!r} can't be a name; use lower-case letters, digits and _")
-        if not isinstance(value, (bool, int, float, str, type(None))) or value in (float("inf"), float("-inf")):
-            raise EvidenceError(f"figures.{name}: is a {type(value).__name__}, it has to be a number or a short text")
-        if isinstance(value, str) and (len(value) > FIGURE or not value.isprintable()):
-            raise EvidenceError(f"figures.{name}: has to be one line of at most {FIGURE} characters")
-    return {str(name): value for name, value in given.items() if value is not None}
+    return {str(name): _figure(value) for name, value in given.items() if value is not None}
+
+
+def _figure(value: Any) -> bool | int | float | str:
+    if isinstance(value, (bool, int)) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    return _line(", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value), FIGURE)
+
+
+def _line(text: str, length: int) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= length else f"{line[: length - 1]}…"
 
 
 def reason(reasons: Mapping[str, str]) -> str:
@@ -154,8 +157,7 @@ def reason(reasons: Mapping[str, str]) -> str:
     hosts: dict[str, list[str]] = {}
     for host, text in sorted(reasons.items()):
         hosts.setdefault(" ".join(text.split()), []).append(host)
-    line = "; ".join(f"{', '.join(names)}: {text}" for text, names in hosts.items())
-    return line if len(line) <= TEXT else f"{line[: TEXT - 1]}…"
+    return _line("; ".join(f"{', '.join(names)}: {text}" for text, names in hosts.items()), TEXT)
 
 
 def conceal(value: Any, secrets: Iterable[str]) -> Any:
