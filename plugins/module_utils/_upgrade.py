@@ -73,18 +73,25 @@ def decide(packages: Iterable[Package], owners: Mapping[str, str], started: Mapp
     return Due(newer, [unit for unit in started if unit in stale])
 
 
-def started(shown: str) -> float:
-    """Seconds since the epoch out of systemd's `@1763726000`; 0 when the unit does not run."""
-    return float(shown[1:]) if shown.startswith("@") else 0.0
+def started(shown: str, unit: str) -> float:
+    """Seconds since the epoch at which a unit's program began; 0 when it does not run, or has none (a timer, say).
+
+    shown: what `systemctl show -p Id,ExecMainStartTimestamp --timestamp=unix` printed.
+    """
+    for block in shown.split("\n\n"):
+        values = dict(line.partition("=")[::2] for line in block.splitlines())
+        when = values.get("ExecMainStartTimestamp", "")
+        if values.get("Id") == unit and when.startswith("@"):
+            return float(when[1:])
+    return 0.0
 
 
 def read(owners: Mapping[str, str], units: Sequence[str]) -> Due:
     """Ask apt, dpkg and systemd. Raises Failed."""
     policy = parse_policy(run(["apt-cache", "policy", *owners]).out)
     packages = [Package(name, *policy.get(name, ("", "")), unpacked=_unpacked(name)) for name in owners]
-    shown = run(["systemctl", "show", "--timestamp=unix", "-p", "ExecMainStartTimestamp", "--", *units]).out
-    times = [started(line.partition("=")[2]) for line in shown.splitlines() if line]
-    return decide(packages, owners, dict(zip(units, times)))
+    shown = run(["systemctl", "show", "--timestamp=unix", "-p", "Id,ExecMainStartTimestamp", "--", *units]).out
+    return decide(packages, owners, {unit: started(shown, unit) for unit in units})
 
 
 def _unpacked(name: str) -> float:

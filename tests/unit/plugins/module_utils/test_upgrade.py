@@ -70,6 +70,28 @@ def test_what_is_due(packages: list[Package], running: dict[str, float], due: Du
     assert _upgrade.decide(packages, OWNERS, running) == due
 
 
-@pytest.mark.parametrize(("shown", "seconds"), [("@1795264012", 1795264012.0), ("", 0.0), ("n/a", 0.0)])
-def test_since_when_a_unit_runs(shown: str, seconds: float) -> None:
-    assert _upgrade.started(shown) == seconds
+SHOWN = """ExecMainStartTimestamp=@1795264012
+Id=patroni.service
+
+ExecMainStartTimestamp=
+Id=pgbouncer.service
+
+Id=backup.timer
+
+ExecMainStartTimestamp=@1795264013
+Id=haproxy.service
+"""
+
+
+@pytest.mark.parametrize(
+    ("unit", "seconds"),
+    [
+        ("patroni.service", 1795264012.0),
+        ("haproxy.service", 1795264013.0),
+        ("pgbouncer.service", 0.0),
+        ("backup.timer", 0.0),
+        ("other.service", 0.0),
+    ],
+)
+def test_since_when_a_unit_runs(unit: str, seconds: float) -> None:
+    assert _upgrade.started(SHOWN, unit) == seconds
