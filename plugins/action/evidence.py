@@ -11,7 +11,7 @@ import os
 import socket
 import subprocess
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -97,7 +97,7 @@ class ActionModule(ActionBase):
             "outcome": given["outcome"],
             "who": f"{getpass.getuser()}@{socket.gethostname()}",
             "job": _evidence.job(os.environ),
-            "commits": dict(_commits(variables.get("inventory_dir"))),
+            "commits": _commits(variables.get("inventory_dir")),
             "hosts": sorted(given["hosts"]),
             "figures": _evidence.figures(given["figures"]),
             "unreachable": sorted(given["unreachable"]),
@@ -153,12 +153,12 @@ class ActionModule(ActionBase):
         return {"changed": False, "file": str(path), "records": len(records)}
 
 
-def _commits(inventory: str | None) -> Iterator[tuple[str, str]]:
+def _commits(inventory: str | None) -> dict[str, str]:
     """The commits of collection and inventory, where git keeps them; `-dirty` behind one with changes."""
-    if (COLLECTION / ".git").exists():
-        yield from ((("collection", commit),) if (commit := _commit(COLLECTION)) else ())
-    if inventory:
-        yield from ((("inventory", commit),) if (commit := _commit(Path(inventory))) else ())
+    places = {"collection": COLLECTION} if (COLLECTION / ".git").exists() else {}
+    places |= {"inventory": Path(inventory)} if inventory else {}
+    commits = {name: _commit(place) for name, place in places.items()}
+    return {name: commit for name, commit in commits.items() if commit}
 
 
 def _commit(directory: Path) -> str:
