@@ -102,7 +102,7 @@ class PostgreSQL(Service):
                     item["Endpoint"].removeprefix("https://").split(":")[0]: item["Status"]
                     for item in json.loads(shown)
                 }
-                leading = [name for name, s in answers.items() if s["leader"] == s["header"]["member_id"]]
+                leading = [name for name, s in answers.items() if s.get("leader") == s["header"]["member_id"]]
                 return (leading[0] if len(leading) == 1 else ""), sorted(answers)
         return "", []
 
