@@ -134,7 +134,7 @@ def test_the_clusters_configuration_is_reconciled_completely(lab: RunningLab, tm
     done = figures(lab, tmp_path, "--tags", "postgresql")
     assert checked["postgresql"]["changed"] == done["postgresql"]["changed"] == 1
     shown = lab.ssh("data-a1", "sudo patronictl -c /etc/patroni/config.yml show-config").stdout
-    assert "ttl: 20" in shown
+    assert "ttl: 12" in shown
     assert "work_mem" not in shown
     assert "master_start_timeout" not in shown
     assert "changed" in str(done)

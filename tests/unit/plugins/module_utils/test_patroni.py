@@ -104,7 +104,7 @@ def patroni_patch(config: dict[str, Any], data: dict[str, Any]) -> dict[str, Any
         ({"ignore_slots": [{"secret": "x"}]}, ["ignore_slots.0.secret: looks like a secret"]),
         (_parameters(max_connections=10), ["postgresql.parameters.max_connections", "25 or more"]),
         (_parameters(max_connections="many"), ["postgresql.parameters.max_connections", "25 or more"]),
-        ({"ttl": 10}, ["ttl: 10", "20 or more"]),
+        ({"ttl": 9}, ["ttl: 9", "10 or more"]),
         ({"ttl": 30, "retry_timeout": 15, "loop_wait": 10}, ["40, more than ttl, which is 30"]),
         ({"retry_timeout": 11}, ["32, more than ttl, which is 30"]),
         ({"foo": 1, "bar": 2}, ["foo:", "bar:"]),
