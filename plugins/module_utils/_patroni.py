@@ -51,8 +51,8 @@ KNOWN = (
 _LOCAL = ("config_dir", "connect_address", "data_dir", "listen", "pgpass", "proxy_address")
 _LOCAL_PARAMETERS = ("cluster_name", "hot_standby", "listen_addresses", "port")
 
-#: Smallest values; below them Patroni uses others without an error. Patroni alone makes 20 of a smaller ttl; as the role
-#: postgresql starts it, it takes 10.
+#: Smallest values; below them Patroni uses others without an error. Patroni alone makes 20 of a smaller ttl; as the
+#: role postgresql starts it, it takes 10.
 _MINIMUM = {"loop_wait": 1, "retry_timeout": 3, "ttl": 10}
 _MINIMUM_PARAMETERS = {
     "max_connections": 25,
