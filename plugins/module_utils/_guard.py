@@ -170,7 +170,12 @@ def stop(adapter: Adapter, lock: Lock, wish: Stop, act: Callable[[], None], cloc
         return ""
     successor = ""
     with lock:
-        turn(adapter, lock, wish.name, clock)
+        try:
+            turn(adapter, lock, wish.name, clock)
+        except Refused:
+            raise
+        except Failed as error:  # a full etcd takes no lock: say that it is full too
+            raise Refused(wish.name, [*adapter.load().reasons(wish.name), str(error)]) from error
         state = ask(adapter, wish.name, clock)
         if wish.leader:
             state, successor = hand_over(adapter, wish.name, state, clock)

@@ -28,6 +28,7 @@ class Cluster:
     holder: Holder | None = None
     queue: list[str] = field(default_factory=list)
     lost: bool = False
+    broken: bool = False
     later: dict[float, Callable[[Cluster], Any]] = field(default_factory=dict)
     log: list[str] = field(default_factory=list)
     now: float = 0.0
@@ -63,6 +64,8 @@ class Cluster:
         self.log.append("let go")
 
     def announce(self) -> None:
+        if self.broken:
+            raise Failed("no space")
         self.log.append("announce")
 
     def others(self) -> list[str]:
@@ -156,6 +159,13 @@ def test_another_run_is_refused_after_a_dead_one_would_have_let_go() -> None:
         cluster.stop()
     assert cluster.log == ["announce", "let go"]
     assert cluster.patience < cluster.now < 2 * cluster.patience
+
+
+def test_a_lock_that_can_not_be_asked_for() -> None:
+    cluster = Cluster(broken=True, against=["alarm NOSPACE"])
+    with pytest.raises(_guard.Refused, match="alarm NOSPACE; no space"):
+        cluster.stop()
+    assert cluster.log == ["let go"]
 
 
 def test_a_lock_that_was_lost() -> None:
