@@ -28,7 +28,10 @@ LIST = "/etc/apt/sources.list.d/newer.list"
 REBUILD = r"""
 set -e
 rm -rf /var/tmp/newer && mkdir -p /var/tmp/newer/out && cd /var/tmp/newer
-apt-get -qq download $PACKAGES 2>/dev/null
+for name in $PACKAGES; do
+  # What the archive has: what is installed may be an earlier product of this script.
+  apt-get -qq download "$name=$(apt-cache madison "$name" | cut -d'|' -f2 | tr -d ' ' | head -n 1)" 2>/dev/null
+done
 for deb in *.deb; do
   dpkg-deb -R "$deb" tree
   sed -i "s/^Version: .*/&+lab$SUFFIX/" tree/DEBIAN/control
