@@ -3,6 +3,8 @@
 # Which inventory, and the name of its lab on this machine: several labs can be up side by side.
 SITE ?= lab
 LAB ?= holdfast
+# The lab's host to drill on.
+SPARE ?= spare-b1
 # For zone-cut: in, out or both.
 WAY ?= both
 
@@ -79,6 +81,13 @@ evidence: venv ## the last operations, LAST=20, and whether their record can be 
 .PHONY: restore
 restore: venv ## put back the state of a time, SERVICE=postgresql TO='2026-11-21 14:03:00+00:00'; without TO the newest
 	@$(play) playbooks/restore.yml --tags '$(SERVICE)' $(if $(TO),--extra-vars '{"$(SERVICE)_restore_time": "$(TO)"}') $(ARGS)
+
+# In a lab the spare is a new machine first; elsewhere the hosts of the pool `spare` are as they are.
+.PHONY: drill
+drill: venv ## restore the newest backup of SERVICE=postgresql onto the spare, prove it, and remove it
+	@begin=$$(date +%s); if [ -f '$(home)/lab.json' ] && [ '$(SITE)' = lab ]; then \
+		$(lab) renew '$(SPARE)' && $(play) playbooks/site.yml --tags base --limit '$(SPARE)' || exit 1; fi; \
+	$(play) playbooks/drill.yml --tags '$(SERVICE)' -e $(SERVICE)_drill_provisioned=$$(($$(date +%s) - begin)) $(ARGS)
 
 ## Zones that fail (ZONE=b)
 

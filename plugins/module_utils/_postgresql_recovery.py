@@ -45,6 +45,7 @@ RECOVERY_SETTINGS = (
     "recovery_target_xid",
 )
 _LAST_WORDS = re.compile(r"FATAL|PANIC|ERROR|invalid|could not", re.IGNORECASE)
+_STARVED = re.compile(r"waiting for WAL to become available at ([0-9A-F]+/[0-9A-F]+)")
 _NOT_REACHED = "recovery ended before configured recovery target was reached"
 
 
@@ -124,6 +125,8 @@ def settings(place: Place, control: Mapping[str, str], today: Mapping[str, Any],
     }
     if not place.archive:
         wanted["archive_command"] = "/bin/false"
+    elif today.get("archive_command"):
+        wanted["archive_command"] = str(today["archive_command"])
     for name, key in MINIMUMS.items():
         values = [int(value) for value in (control.get(key), today.get(name)) if value is not None]
         if values:
@@ -142,6 +145,14 @@ def judge(words: str, target: choice.Target) -> str:
         return f"{target} is nowhere in the WAL after this backup; name an older backup (set) if it was before it"
     lines = [line for line in words.splitlines() if _LAST_WORDS.search(line)]
     return "recovery broke off: " + ("; ".join(lines[-4:]) or words[-500:] or "the server said nothing")
+
+
+def information(place: Place) -> choice.Stock:
+    """What the repositories hold. Raises Failed when pgBackRest can't say."""
+    done = run(place.pgbackrest("--output=json", "info"), check=False, timeout=300)
+    if done.status:
+        raise Failed(f"pgbackrest info: {' '.join((done.err or done.out).split())[-800:]}")
+    return choice.parse_info(done.out, place.stanza)
 
 
 def fetch(place: Place, target: choice.Target, backup: choice.Backup, timeout: float) -> float:
@@ -181,7 +192,8 @@ def start(place: Place, today: Mapping[str, Any]) -> None:
         return
     access = Path("/var/lib/holdfast") / place.unit
     access.mkdir(mode=0o755, parents=True, exist_ok=True)
-    (access / "pg_hba.conf").write_text("local all postgres peer map=holdfast\n", encoding="utf-8")
+    rules = "local all postgres peer map=holdfast\nlocal all all scram-sha-256\n"
+    (access / "pg_hba.conf").write_text(rules, encoding="utf-8")
     (access / "pg_ident.conf").write_text("holdfast root postgres\nholdfast postgres postgres\n", encoding="utf-8")
     Path(place.data, "postmaster.pid").unlink(missing_ok=True)
     run(["systemctl", "reset-failed", place.unit], check=False)
@@ -255,6 +267,12 @@ def wait(
         except error:
             if not active(place.unit):
                 raise Failed(judge(words(place.unit), target)) from None
+            starved = _STARVED.search(words(place.unit))
+            if starved:
+                raise Failed(
+                    f"the backup can't be made consistent: the WAL at {starved[1]}, written while it was made, "
+                    "is missing in the repositories or can't be read"
+                ) from None
             time.sleep(0.3)
             continue
         now = Reached(moment, lsn or "", max(timeline or 0, checkpoint or 0), "recovered" if recovering else "promoted")

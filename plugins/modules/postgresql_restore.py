@@ -298,14 +298,6 @@ def look(given: Mapping[str, Any]) -> rules.Look:
     )
 
 
-def information(given: Mapping[str, Any]) -> choice.Stock:
-    """What the repositories hold."""
-    done = run(place(given).pgbackrest("--output=json", "info"), check=False, timeout=300)
-    if done.status:
-        raise Failed(f"pgbackrest info: {' '.join((done.err or done.out).split())[-800:]}")
-    return choice.parse_info(done.out, given["stanza"])
-
-
 def patroni(given: Mapping[str, Any]) -> _patroni_rest.Client:
     """A client of the members' Patroni."""
     how = given["patroni"]
@@ -368,12 +360,12 @@ def plan(module: AnsibleModule) -> dict[str, Any]:
     if rules.pending(looks):
         operation = decide(choice.Stock())
     else:
-        operation = decide(information(given))
+        operation = decide(server.information(place(given)))
         if leader and not module.check_mode:
             problem = archive_now(given, leader)
             if problem:
                 module.warn(f"{problem}; recovery ends where the WAL of the repositories ends")
-            operation = decide(information(given))
+            operation = decide(server.information(place(given)))
     return {"changed": False, "operation": rules.dump(operation), "leader": leader["name"] if leader else None}
 
 

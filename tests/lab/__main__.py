@@ -35,6 +35,8 @@ def perform(arguments: argparse.Namespace) -> int:
             lab.status()
         case "ssh":
             return lab.ssh(arguments.host, arguments.command)
+        case "renew":
+            lab.renew(arguments.host)
         case "zone-cut":
             lab.zone_cut(arguments.zone, arguments.way)
         case "zone-kill":

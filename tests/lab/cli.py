@@ -25,6 +25,7 @@ def parser() -> argparse.ArgumentParser:
     ssh = verbs.add_parser("ssh", help="log in to a host, or run a command there")
     ssh.add_argument("host")
     ssh.add_argument("command", nargs=argparse.REMAINDER)
+    verbs.add_parser("renew", help="put an empty host in the place of one").add_argument("host")
     cut = verbs.add_parser("zone-cut", help="cut a zone off from the others")
     cut.add_argument("zone")
     cut.add_argument("--way", default="both", help="in, out or both, as seen from the zone")

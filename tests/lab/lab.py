@@ -124,6 +124,17 @@ class Lab:
             self._start_hosts(client, model, host_image, proxy)
         say(f"lab '{self.name}' is up: {len(model.hosts)} hosts of site {model.name} in {model.network}")
 
+    def renew(self, host: str) -> None:
+        """Put an empty host in the place of one: as a machine that was installed anew."""
+        site = self._must_exist()["site"]
+        client = self._client
+        container = self.containers(client).get(host)
+        if container is None:
+            raise LabError(f"HOST={host} is no host of lab '{self.name}'; known: {', '.join(self.containers(client))}")
+        with machine.locked(self.home, f"lab '{self.name}'"):
+            self._remove_host(client, container)
+        self.up(site)
+
     def _check_owner(self, client: docker.DockerClient) -> None:
         """Names are the machine's: another checkout's lab is in the way, unless that checkout is gone."""
         networks = client.networks.list(filters={"label": f"holdfast.lab={self.name}"})
