@@ -30,7 +30,8 @@ EXAMPLES = r"""
 RETURN = r"""
 _raw:
   description:
-    - One item, which is the list of users, each with C(name) (the client service), C(password) and C(prefixes).
+    - One item, which is the list of users, each with C(name) (the client service), C(password),
+      C(prefixes) and C(forget).
   type: list
   elements: list
 """
@@ -70,6 +71,7 @@ class LookupModule(LookupBase):
                     "name": use.service,
                     "password": secret.run([f"{use.service}/{use.secret}"], variables)[0],
                     "prefixes": list(use.prefixes),
+                    "forget": list(use.forget),
                 }
                 for use in uses
             ]

@@ -58,6 +58,12 @@ def judge(expected: Mapping[str, str], reading: Reading, *, quota: int, behind: 
             problems.append(f"{name} trails by {newest - status.raft_index} log entries")
         if status.db_bytes > 0.8 * quota:
             problems.append(f"the database of {name} fills {status.db_bytes} of {quota} bytes")
+        unused = status.db_bytes - status.db_bytes_used
+        if status.db_bytes > 64 * 1024 * 1024 and unused > 0.6 * status.db_bytes:
+            problems.append(
+                f"{unused} of {status.db_bytes} bytes of the database of {name} hold nothing: "
+                "start holdfast-maintain-etcd.service, or wait for its hour"
+            )
         problems.extend(f"{name} reports: {error}" for error in status.errors)
     problems.extend(f"alarm {alarm}" for alarm in reading.alarms)
     if reading.open_door:

@@ -49,6 +49,11 @@ options:
         type: list
         elements: str
         default: []
+      forget:
+        description: Not used here. Patterns of keys that M(holdfast.platform.etcd_restore) leaves out.
+        type: list
+        elements: str
+        default: []
 """
 
 EXAMPLES = r"""
@@ -92,6 +97,7 @@ def main() -> None:
                     "name": {"type": "str", "required": True},
                     "password": {"type": "str", "required": True, "no_log": True},
                     "prefixes": {"type": "list", "elements": "str", "default": []},
+                    "forget": {"type": "list", "elements": "str", "default": []},
                 },
             },
         },

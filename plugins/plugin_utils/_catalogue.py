@@ -111,13 +111,15 @@ class Backup:
 class Use:
     """What a service needs of another one to be its client: a user with a secret of its own, and what it may touch.
 
-    `prefixes` are key prefixes, for services that keep keys.
+    `prefixes` are key prefixes, for services that keep keys. Keys that match a pattern of `forget` are left out when
+    that service is restored, because they are true for their own time alone.
     """
 
     service: str
     of: str
     secret: str
     prefixes: tuple[str, ...] = ()
+    forget: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -332,7 +334,7 @@ def _service(name: str, document: Mapping[str, Any]) -> Service:
         probe=Endpoint(**document["probe"]) if "probe" in document else None,
         backup=backup(document["backup"]) if "backup" in document else None,
         uses=tuple(
-            Use(name, other, given["secret"], tuple(given.get("prefixes", ())))
+            Use(name, other, given["secret"], tuple(given.get("prefixes", ())), tuple(given.get("forget", ())))
             for other, given in sorted(document.get("uses", {}).items())
         ),
         packages=tuple(document.get("packages", ())),

@@ -84,7 +84,12 @@ def play(directory: Path, groups: dict[str, Any], limit: str, templates: dict[st
 
 
 MEMBERS = [{"name": "postgresql", "address": f"10.0.{number}.11"} for number in (1, 2, 3)]
-CLIENT = {"name": "postgresql", "password": "right", "prefixes": ["/holdfast/postgresql/"]}
+CLIENT = {
+    "name": "postgresql",
+    "password": "right",
+    "prefixes": ["/holdfast/postgresql/"],
+    "forget": ["/holdfast/postgresql/*/sync", "/holdfast/postgresql/*/failover"],
+}
 
 
 def test_a_member_of_both(tmp_path: Path) -> None:

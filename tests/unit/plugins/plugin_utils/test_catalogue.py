@@ -157,7 +157,7 @@ def test_what_a_service_uses_and_guards(describe: Describe) -> None:
         ("uses.etcd.secret", None, "uses.etcd.secret", "missing", "the name of one of this service's own secrets"),
         ("uses.etcd.secret", "ectd", "uses.etcd.secret", "unknown secret", "did you mean 'etcd'?"),
         ("uses.etcd.secret", "root", "uses.etcd.secret", "unknown secret", "known: etcd, superuser"),
-        ("uses.etcd.user", "pg", "uses.etcd.user", "unknown key", "known: prefixes, secret"),
+        ("uses.etcd.user", "pg", "uses.etcd.user", "unknown key", "known: forget, prefixes, secret"),
         ("uses.etcd.prefixes", "/pg/", "uses.etcd.prefixes", "must be a list", "a list of key prefixes"),
         ("uses.etcd.prefixes", [""], "uses.etcd.prefixes[0]", "not valid here", "a key prefix"),
         ("uses.etcd.prefixes", ["/a", "/a"], "uses.etcd.prefixes", "stands here twice", "name each once"),
