@@ -251,15 +251,28 @@ def info(given: Mapping[str, Any], store: str) -> dict[str, Any]:
     answer = json.loads(pgbackrest(ONE.format(store), given["stanza"], "info", "--output=json", timeout=60))
     stanza: dict[str, Any] = answer[0] if answer else {"backup": [], "archive": []}
     for repository in stanza.get("repo", ()):
-        if repository["status"]["code"] not in (0, 1, 2):  # 1 no stanza yet, 2 no backup yet
+        if repository["status"]["code"] not in (0, 1, 2, 3):  # 1 and 3 no stanza yet, 2 no backup yet
             raise Failed(repository["status"]["message"])
-    return stanza
+    return {"backup": [], "archive": [], **stanza}
+
+
+def make_stanza(given: Mapping[str, Any], store: str) -> None:
+    """Prepare a store that is new. It needs the lock that archiving holds too, so more than one attempt."""
+    for attempt in range(10):
+        if info(given, store)["archive"]:
+            return
+        try:
+            pgbackrest(ONE.format(store), given["stanza"], "stanza-create", timeout=120)
+        except Failed:
+            if attempt == 9:
+                raise
+            time.sleep(3)
 
 
 def back_up(given: Mapping[str, Any], store: str) -> dict[str, Any]:
     """Make a full copy in one store and give up what is too old. Returns its figures; raises Failed."""
     config, stanza, begin = ONE.format(store), given["stanza"], time.time()
-    pgbackrest(config, stanza, "stanza-create", timeout=120)
+    make_stanza(given, store)
     with missed_wal() as missed:  # its WAL has to come here again, or the copy would never be whole
         if store in missed:
             missed[store]["tried"] = 0
