@@ -138,9 +138,9 @@ def parse_target(
 def parse_info(text: str, stanza: str) -> Stock:
     """Repositories and backups out of pgBackRest's answer. Raises Failed when it is none."""
     try:
-        answer = json.loads(text)
+        answer = json.loads(text, strict=False)  # with a wrong key, what a message quotes is bytes of all kinds
     except ValueError as error:
-        raise Failed(f"pgbackrest info: no JSON: {text[:300]}") from error
+        raise Failed(f"pgbackrest info: no JSON (is the key wrong?): {text[:300]}") from error
     found = next((entry for entry in answer if entry["name"] == stanza), None)
     if found is None:
         raise Failed(f"no repository knows the stanza '{stanza}'; did it ever back up?")
