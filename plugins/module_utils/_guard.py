@@ -21,8 +21,8 @@ from ansible_collections.holdfast.platform.plugins.module_utils._run import Fail
 PATIENCE = 20
 #: Seconds for which the leader lets other members of the same run ask for their turn before it.
 COURTESY = 4
-#: Seconds for a planned hand-over, until the former leader is in sync again.
-HAND_OVER = 90
+#: Seconds for a planned hand-over, until the former leader is in sync again: it archives its last WAL before it ends.
+HAND_OVER = 300
 
 
 class Refused(Failed):
