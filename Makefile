@@ -61,7 +61,7 @@ verify: venv ## does every service work? read-only
 	@$(play) playbooks/verify.yml $(ARGS)
 
 .PHONY: backup
-backup: venv ## a copy of SERVICE=postgresql now, in every store
+backup: venv ## a copy of SERVICE=postgresql now, in every store; without SERVICE of all
 	@$(play) playbooks/backup.yml $(if $(SERVICE),--tags '$(SERVICE)') $(ARGS)
 
 .PHONY: upgrade remove
@@ -72,10 +72,6 @@ upgrade: venv ## newest packages of SERVICE=postgresql, one member at a time, un
 remove: venv ## take HOST=data-b1 out of its clusters, dead or alive; its data are kept
 	@test -n '$(HOST)' || { echo "error: HOST=? name the host that leaves" >&2; exit 1; }
 	@$(play) playbooks/remove.yml --tags '$(or $(SERVICE),never)' --extra-vars 'remove_host=$(HOST)' $(ARGS)
-
-.PHONY: backup
-backup: venv ## a copy of SERVICE=etcd now
-	@$(play) playbooks/backup.yml --tags '$(or $(SERVICE),all)' $(ARGS)
 
 evidence: venv ## the last operations, LAST=20, and whether their record can be trusted; read-only
 	@$(play) playbooks/evidence.yml -e evidence_last=$(or $(LAST),20) $(ARGS)
