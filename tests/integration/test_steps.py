@@ -135,20 +135,3 @@ def test_an_effect_waits_until_it_was_carried_out(lab: RunningLab, step: Step, u
     done, _ = step("member", **wanted, units=["steps-bad.service"])
     assert done.returncode == 0, done.stdout
     assert "steps-bad" not in lab.ssh(HOST, f"sudo cat {pending} || true", check=False).stdout
-
-
-def test_a_restart_is_refused_while_another_member_is_not_ready(lab: RunningLab, step: Step, units: None) -> None:
-    address = lab.address(HOST)
-    lab.ssh(HOST, "sudo systemctl start steps-good")
-    process = lab.ssh(HOST, "systemctl show -P MainPID steps-good").stdout
-    done, _ = step(
-        "member",
-        service="steps",
-        units=["steps-good.service"],
-        effects={"steps-good.service": "restart"},
-        ready={"url": f"http://{address}:1/"},
-        peers=[f"http://{address}:1/"],
-    )
-    assert done.returncode == 2
-    assert "another member is not ready" in done.stdout
-    assert lab.ssh(HOST, "systemctl show -P MainPID steps-good").stdout == process
