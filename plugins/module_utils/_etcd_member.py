@@ -75,6 +75,13 @@ def living(client: Client) -> list[Member] | None:
         raise
 
 
+def check_formed(wish: Wish, live: Sequence[Member]) -> None:
+    """Raise Failed unless the cluster that came up meanwhile counts this host among its members."""
+    if not any(wish.peer_url in member.peer_urls for member in live):
+        names = ", ".join(member.name or "(not started)" for member in live)
+        raise Failed(f"{wish.name} can't form a cluster: there is one without it now (members: {names}); run again")
+
+
 def stale(wish: Wish, live: Sequence[Member]) -> Member | None:
     """The entry that this host left behind when it lost its data: started, under its name or address. None if none."""
     for member in live:

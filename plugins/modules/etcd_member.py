@@ -135,13 +135,16 @@ def enter(module: AnsibleModule, client: Client) -> dict[str, Any]:
     data = Path(given["data_dir"])
     has = {"has_data": (data / "member").exists(), "forming": (data / rules.FIRST_START).exists()}
     standing = rules.standing(wish, **has, live=live)
-    act = {"present": (rules.JOINABLE, rules.LEARNER), "formed": (rules.UNFORMED,)}.get(given["state"], ())
+    # A majority of this run's hosts may have formed the cluster already, with this one among its members.
+    act = {"present": (rules.JOINABLE, rules.LEARNER), "formed": (rules.UNFORMED, rules.JOINABLE)}.get(given["state"], ())
+    if given["state"] == "formed" and standing == rules.JOINABLE:
+        rules.check_formed(wish, live or ())
     if standing in act and not module.check_mode:
-        if standing == rules.UNFORMED:
+        if given["state"] == "formed":
             start(module, "new", ",".join(f"{name}={url}" for name, url in sorted(given["members"].items())))
         elif standing == rules.JOINABLE:
             join(module, client, wish, live or [])
-        if standing != rules.UNFORMED:
+        if given["state"] != "formed":
             rules.promote(client, wish, given["timeout"])
     return {
         "changed": standing in act,

@@ -14,6 +14,7 @@ from ansible_collections.holdfast.platform.plugins.module_utils._etcd_member imp
     MEMBER,
     UNFORMED,
     Wish,
+    check_formed,
     check_join,
     check_leave,
     entered,
@@ -194,3 +195,9 @@ def test_the_successor_has_a_vote_and_the_longest_log() -> None:
     assert successor("id-a1", members, answers).name == "c1"
     with pytest.raises(Failed, match=r"^no other member"):
         successor("id-a1", members, {"id-a1": answers["id-a1"], "id-b1": "refused", "id-d1": answers["id-d1"]})
+
+
+def test_a_cluster_that_others_have_formed_meanwhile_has_to_count_the_host_in() -> None:
+    check_formed(WISH, [*OTHERS, member("a1", "a1")])
+    with pytest.raises(Failed, match="one without it now .members: b1, c1.; run again"):
+        check_formed(WISH, OTHERS)
