@@ -136,7 +136,8 @@ def enter(module: AnsibleModule, client: Client) -> dict[str, Any]:
     has = {"has_data": (data / "member").exists(), "forming": (data / rules.FIRST_START).exists()}
     standing = rules.standing(wish, **has, live=live)
     # A majority of this run's hosts may have formed the cluster already, with this one among its members.
-    act = {"present": (rules.JOINABLE, rules.LEARNER), "formed": (rules.UNFORMED, rules.JOINABLE)}.get(given["state"], ())
+    acts = {"present": (rules.JOINABLE, rules.LEARNER), "formed": (rules.UNFORMED, rules.JOINABLE)}
+    act = acts.get(given["state"], ())
     if given["state"] == "formed" and standing == rules.JOINABLE:
         rules.check_formed(wish, live or ())
     if standing in act and not module.check_mode:
