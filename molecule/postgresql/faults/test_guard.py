@@ -111,20 +111,6 @@ def test_another_member_of_postgresql_is_down(lab: RunningLab) -> None:
         refused(lab, "postgresql", f"{dead} is down", *(host for host in MEMBERS if host != dead))
 
 
-def test_a_replica_is_behind_the_limit(lab: RunningLab) -> None:
-    service = load("postgresql", lab)
-    first = service.leader()
-    slow = [host for host in MEMBERS if host != first][-1]  # the other standby is asked for first, and must not stop
-    with put_right(lab):
-        service.sql(slow, "SELECT pg_wal_replay_pause()")
-        try:
-            service.sql(first, "CREATE TABLE app.bulk AS SELECT repeat('x', 900) FROM generate_series(1, 30000)")
-            refused(lab, "postgresql", rf"{slow} lags by \d+ bytes, and 16777216 is the limit")
-        finally:
-            service.sql(slow, "SELECT pg_wal_replay_resume()")
-            service.sql(first, "DROP TABLE IF EXISTS app.bulk")
-
-
 def test_no_synchronous_standby(lab: RunningLab) -> None:
     first = leader(lab)
     with put_right(lab):
