@@ -65,7 +65,7 @@ figures:
   description: What the service says of the copy.
   type: dict
   returned: with O(state=made)
-copy:
+chosen:
   description: The chosen copy, with C(repository), C(id) and C(time) (seconds since 1970).
   type: dict
   returned: with O(state=chosen)
@@ -117,7 +117,7 @@ def choose(module: AnsibleModule, settings: rules.Settings) -> dict[str, Any]:
                             module.params["copy"])  # fmt: skip
     except rules.BackupError as error:
         raise rules.BackupError("; ".join([str(error), *problems])) from error
-    return {"changed": False, "copy": asdict(copy), "problems": problems}
+    return {"changed": False, "chosen": asdict(copy), "problems": problems}
 
 
 def main() -> None:
