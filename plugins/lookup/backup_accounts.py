@@ -42,6 +42,7 @@ from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
 
 from ansible_collections.holdfast.platform.plugins.plugin_utils import _backup, _catalogue
+from ansible_collections.holdfast.platform.plugins.plugin_utils._inventory import Inventory
 from ansible_collections.holdfast.platform.plugins.plugin_utils._problems import InvalidError
 from ansible_collections.holdfast.platform.plugins.plugin_utils._secret_store import open_store
 from ansible_collections.holdfast.platform.plugins.plugin_utils._secrets import SecretsError
@@ -61,7 +62,7 @@ class LookupModule(LookupBase):
         check = self._templar.template(variables.get("ansible_check_mode", False))
         try:
             catalogue = _catalogue.load(check=False)
-            groups = [group for group, hosts in variables["groups"].items() if hosts]
+            groups = Inventory(variables, self._templar).groups_with_hosts()
             store = open_store(variables, self._templar, self._loader)
             return [_backup.accounts(catalogue, groups, store, check=check)]
         except (InvalidError, SecretsError) as error:

@@ -43,6 +43,7 @@ from ansible.plugins.loader import lookup_loader
 from ansible.plugins.lookup import LookupBase
 
 from ansible_collections.holdfast.platform.plugins.plugin_utils import _catalogue
+from ansible_collections.holdfast.platform.plugins.plugin_utils._inventory import Inventory
 from ansible_collections.holdfast.platform.plugins.plugin_utils._problems import InvalidError
 
 
@@ -60,7 +61,7 @@ class LookupModule(LookupBase):
         try:
             catalogue = _catalogue.load(check=False)
             catalogue.service(str(terms[0]))
-            groups = [group for group, hosts in variables["groups"].items() if hosts]
+            groups = Inventory(variables, self._templar).groups_with_hosts()
             uses = [use for service in catalogue.placed(groups) for use in service.uses if use.of == terms[0]]
         except InvalidError as error:
             raise AnsibleError(str(error)) from error

@@ -59,11 +59,10 @@ class LookupModule(LookupBase):
         try:
             catalogue = _catalogue.load(check=False)
             inventory = Inventory(variables, self._templar)
-            groups = [group for group, hosts in variables["groups"].items() if hosts]
             return [
                 [
                     {"name": name, "address": host["address"]}
-                    for service in catalogue.placed(groups)
+                    for service in catalogue.placed(inventory.groups_with_hosts())
                     for name in sorted({name for certificate in service.certificates for name in certificate.names})
                     for host in inventory.hosts(service.name, catalogue)
                 ]

@@ -84,7 +84,7 @@ EXAMPLES = r"""
 - name: Prepare the new data
   holdfast.platform.etcd_restore:
     state: prepared
-    copy: "{{ __etcd_copy.copy }}"
+    copy: "{{ __etcd_copy.chosen }}"
     name: data-a1
     members: {data-a1: "https://10.77.1.11:2380"}
     token: north-etcd-20261121T100000

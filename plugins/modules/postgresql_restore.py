@@ -212,6 +212,7 @@ from ansible_collections.holdfast.platform.plugins.module_utils import _etcd, _m
 from ansible_collections.holdfast.platform.plugins.module_utils import _pgbackrest_choice as choice
 from ansible_collections.holdfast.platform.plugins.module_utils import _postgresql_recovery as server
 from ansible_collections.holdfast.platform.plugins.module_utils import _postgresql_restore as rules
+from ansible_collections.holdfast.platform.plugins.module_utils._etcd_auth import range_end
 from ansible_collections.holdfast.platform.plugins.module_utils._postgresql_load import OPTIONS
 from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed, run
 
@@ -464,8 +465,7 @@ def forget_keys(given: Mapping[str, Any]) -> None:
         user=how["user"], password=how["password"],
     )  # fmt: skip
     prefix = how["prefix"].rstrip("/") + "/"
-    end = prefix[:-1] + chr(ord("/") + 1)
-    client.post("kv/deleterange", {"key": _etcd.text(prefix), "range_end": _etcd.text(end)})
+    client.post("kv/deleterange", {"key": _etcd.text(prefix), "range_end": _etcd.text(range_end(prefix))})
 
 
 def set_passwords(session: Any, passwords: Mapping[str, str]) -> None:

@@ -46,6 +46,10 @@ class Inventory:
         """Return the groups that the current host is in."""
         return list(self._variables.get("group_names", ()))
 
+    def groups_with_hosts(self) -> list[str]:
+        """Return the groups of the whole site that have hosts."""
+        return [group for group, hosts in self._groups.items() if hosts]
+
     def hosts(self, group: str, catalogue: Catalogue) -> list[dict[str, str]]:
         """Return the hosts of a group, or of the whole `site`, as {name, address, zone, fqdn}, sorted by name.
 

@@ -30,7 +30,6 @@ WORKERS = 6
 MOST = 40
 HANGING = 1.0
 PAUSE = 0.3
-WORDS = ("attempted", "acknowledged", "failed", "indeterminate")
 
 
 class Connection(Protocol):
