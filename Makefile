@@ -103,7 +103,7 @@ zone-heal: venv ## connect it again, start its hosts
 
 ## Tests
 
-.PHONY: test lint unit sanity integration molecule chaos bench
+.PHONY: test test-full lint unit sanity integration molecule chaos bench
 ifdef SCENARIO
 test: molecule
 else
@@ -111,6 +111,9 @@ test: lint sanity unit ## the whole proof that a change needs; SCENARIO=x runs o
 	@$(MAKE) integration LAB=test; status=$$?; $(MAKE) lab-down LAB=test && exit $$status
 	@$(MAKE) molecule
 endif
+
+test-full: export HOLDFAST_TEST_FULL := 1
+test-full: test ## and what takes longer: drills, upgrades, replacements, every fault; SCENARIO=x for one
 
 lint: venv ## ansible-lint, yamllint, ruff, mypy
 	ruff check .

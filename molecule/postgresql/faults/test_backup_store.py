@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
+
 from molecule.postgresql.tests.test_backup import PROGRAM, USER, as_postgres, leader, report, sftp
 from tests.integration.conftest import ROOT, RunningLab
 
@@ -83,6 +85,7 @@ def test_the_next_backup_goes_to_the_other_store_and_the_check_says_so(lab: Runn
     assert check.returncode == 0, check.stdout
 
 
+@pytest.mark.full
 def test_wal_waits_for_a_store_and_then_goes_on_without_it(lab: RunningLab) -> None:
     host = leader(lab)
     marks = "ls /var/lib/postgresql/17/holdfast/pg_wal/archive_status | grep -c ready || true"
@@ -124,6 +127,7 @@ def test_an_account_that_is_full_is_refused_and_the_check_says_so(lab: RunningLa
     as_postgres(lab, "data-a1", "rm /tmp/20MB")
 
 
+@pytest.mark.full
 def test_a_backup_leaves_most_of_the_throughput(lab: RunningLab) -> None:
     """Prints figures: what a machine that many share shows in seconds is no promise of another one's."""
     host = leader(lab)
