@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -44,6 +45,17 @@ def missing(names: Iterable[str], status: str) -> list[str]:
 def planned(simulation: str) -> list[str]:
     """The packages that an `apt-get --simulate install` would set up: its `Inst name ...` lines, sorted."""
     return sorted({line.split()[1] for line in simulation.splitlines() if line.startswith("Inst ")})
+
+
+def insist(files: str, version: str, key: str) -> None:
+    """Raise Failed when a file of the pattern `files` names another version than the one that key asks for."""
+    for path in sorted(glob.glob(files)):  # noqa: PTH207 - the pattern is absolute
+        found = Path(path).read_text(encoding="utf-8").strip()
+        if found != version:
+            raise Failed(
+                f"{key} is {version}, and {path} says {found}: packages of another major version can't run these data, "
+                f"and nothing was changed. Set {key}: {found}; to a new major version leads docs/operations/upgrade.md"
+            )
 
 
 def read_missing(names: list[str]) -> list[str]:

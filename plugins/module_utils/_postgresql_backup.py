@@ -59,6 +59,22 @@ def judge(wish: Wish, report: Mapping[str, Any]) -> list[str]:
     return problems
 
 
+def way_back(wish: Wish, report: Mapping[str, Any]) -> str:
+    """Say why nobody could go back from here: no store has a sound copy, or the newest one of all is too old.
+
+    Empty when there is one. One store is enough, so a store that is down holds nothing up that needs a way back.
+    """
+    stores = report["stores"].values()
+    copies = [copy for store in stores if not store.get("error") for copy in store["backups"]]
+    sound = [copy["timestamp"]["stop"] for copy in copies if copy["type"] == "full" and not copy.get("error")]
+    if not sound:
+        return "no store has a sound copy"
+    age = report["now"] - max(sound)
+    if age <= wish.every + SLACK:
+        return ""
+    return f"the newest copy of all stores is {age / 3600:.1f} h old, one is due every {wish.every / 3600:g} h"
+
+
 def figures(run: Mapping[str, Any]) -> dict[str, Any]:
     """What one run of backups came to: newest label, seconds, bytes of the database and of one copy, and the stores."""
     done = {name: entry for name, entry in run["stores"].items() if "error" not in entry}

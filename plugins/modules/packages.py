@@ -35,6 +35,24 @@ options:
       - They are written only when something has to be installed. A bundle owns them afterwards, if anything does.
     type: dict
     default: {}
+  data:
+    description:
+      - Which version the service's data on the host have to be of, when there are any. Packages of another major
+        version can't run them, and nothing is installed then.
+    type: dict
+    suboptions:
+      files:
+        description: Pattern of the files in which the data tell their version.
+        type: str
+        required: true
+      version:
+        description: The version that the packages are for.
+        type: str
+        required: true
+      key:
+        description: The variable that asks for it, for the message.
+        type: str
+        required: true
 """
 
 EXAMPLES = r"""
@@ -64,10 +82,20 @@ def main() -> None:
         argument_spec={
             "names": {"type": "list", "elements": "str", "required": True},
             "before": {"type": "dict", "default": {}},
+            "data": {
+                "type": "dict",
+                "options": {
+                    "files": {"type": "str", "required": True},
+                    "version": {"type": "str", "required": True},
+                    "key": {"type": "str", "required": True, "no_log": False},
+                },
+            },
         },
         supports_check_mode=True,
     )
     try:
+        if module.params["data"]:
+            _packages.insist(**module.params["data"])
         if not module.check_mode:
             _packages.allow_services()  # a run that was killed while it installed may have forbidden them
         wanted = _packages.read_missing(module.params["names"])

@@ -54,6 +54,10 @@ leader:
   description: Whether this member is the leader.
   type: bool
   returned: always
+no_way_back:
+  description: Why there is no copy that is young enough, in any store. Empty when there is one, and on other members.
+  type: str
+  returned: always
 """
 
 import json
@@ -91,11 +95,19 @@ def main() -> None:
     try:
         report = settled(given["patience"])
     except (Failed, ValueError) as error:
-        module.fail_json(msg=f"postgresql backups: {error}", problems=[str(error)], leader=False)
-    problems = rules.judge(rules.Wish(given["every"], given["rpo"]), report) if report["leader"] else []
+        module.fail_json(
+            msg=f"postgresql backups: {error}", problems=[str(error)], leader=False, no_way_back=str(error)
+        )
+    wish = rules.Wish(given["every"], given["rpo"])
+    problems = rules.judge(wish, report) if report["leader"] else []
+    result = {
+        "problems": problems,
+        "leader": report["leader"],
+        "no_way_back": rules.way_back(wish, report) if report["leader"] else "",
+    }
     if problems:
-        module.fail_json(msg="postgresql backups: " + "; ".join(problems), problems=problems, leader=True)
-    module.exit_json(changed=False, problems=[], leader=report["leader"])
+        module.fail_json(msg="postgresql backups: " + "; ".join(problems), **result)
+    module.exit_json(changed=False, **result)
 
 
 if __name__ == "__main__":

@@ -122,6 +122,26 @@ def test_a_policy_that_is_a_link_comes_back_as_one(policy: Path, tmp_path: Path)
     assert list(tmp_path.iterdir()) == [policy]
 
 
+@pytest.mark.parametrize(
+    ("lies", "refused"),
+    [
+        pytest.param({}, "", id="no data yet"),
+        pytest.param({"17": "17\n"}, "", id="its own"),
+        pytest.param({"17": "17\n", "18": "18\n"}, r"18/holdfast/PG_VERSION says 18", id="a newer one beside it"),
+        pytest.param(
+            {"15": "15\n"}, r"^postgresql_version is 17, and .*15/holdfast/PG_VERSION says 15", id="an older one"
+        ),
+    ],
+)
+def test_data_of_another_version(tmp_path: Path, lies: dict[str, str], refused: str) -> None:
+    for version, text in lies.items():
+        (tmp_path / version / "holdfast").mkdir(parents=True)
+        (tmp_path / version / "holdfast/PG_VERSION").write_text(text, encoding="utf-8")
+    given = {"files": f"{tmp_path}/*/holdfast/PG_VERSION", "version": "17", "key": "postgresql_version"}
+    with pytest.raises(Failed, match=refused) if refused else contextlib.nullcontext():
+        _packages.insist(**given)
+
+
 def test_write_before(tmp_path: Path) -> None:
     path = tmp_path / "etc" / "createcluster.d" / "holdfast.conf"
     for content in ("create_main_cluster = false\n", "größer\n"):

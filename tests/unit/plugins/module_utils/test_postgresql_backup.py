@@ -74,6 +74,26 @@ def test_judgement(given: dict[str, Any], problems: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("stores", "reason"),
+    [
+        pytest.param({"a": GOOD}, "", id="young"),
+        pytest.param({"a": {"error": "down"}, "b": GOOD}, "", id="one store down"),
+        pytest.param({"a": {"backups": [full(30)]}, "b": GOOD}, "", id="one store left behind"),
+        pytest.param({}, "no store has a sound copy", id="no store"),
+        pytest.param({"a": {"error": "down"}}, "no store has a sound copy", id="all down"),
+        pytest.param({"a": {"backups": [full(1, error=True)]}}, "no store has a sound copy", id="damaged"),
+        pytest.param(
+            {"a": {"backups": [full(30), full(9)]}, "b": {"backups": [full(1, error=True), full(2, type="incr")]}},
+            "the newest copy of all stores is 9.0 h old, one is due every 6 h",
+            id="old",
+        ),
+    ],
+)
+def test_a_way_back(stores: dict[str, Any], reason: str) -> None:
+    assert rules.way_back(WISH, report(stores)) == reason
+
+
+@pytest.mark.parametrize(
     ("stores", "awaited"),
     [
         ({"a": GOOD}, False),
