@@ -49,21 +49,24 @@ OPTION: dict[str, Any] = {
 }
 
 
+def etcd(given: Mapping[str, Any]) -> _etcd.Client:
+    """Make a client of the etcd that has the lock."""
+    return _etcd_client(given["lock"], given["lock"]["endpoints"])
+
+
 def _etcd_client(access: Mapping[str, Any], endpoints: Sequence[str]) -> _etcd.Client:
     return _etcd.Client(endpoints, **{name: access[name] for name in _ACCESS})
 
 
 def lock(given: Mapping[str, Any]) -> Lock:
     """Make the lock."""
-    access = given["lock"]
-    client, keeper = (_etcd_client(access, access["endpoints"]) for _ in range(2))
-    return Lock(client, keeper, access["prefix"], given["controller"], given["name"])
+    return Lock(etcd(given), etcd(given), given["lock"]["prefix"], given["controller"], given["name"])
 
 
-def postgresql(given: Mapping[str, Any]) -> _guard_postgresql.Adapter:
-    """Make the adapter of PostgreSQL."""
+def patroni(given: Mapping[str, Any]) -> _patroni_rest.Client:
+    """Make a client of the members' Patroni."""
     access = given["access"]
-    client = _patroni_rest.Client(
+    return _patroni_rest.Client(
         list(given["members"].values()),
         ca_path=access["ca"],
         client_cert=access["certificate"],
@@ -71,7 +74,11 @@ def postgresql(given: Mapping[str, Any]) -> _guard_postgresql.Adapter:
         username=access["user"],
         password=access["password"],
     )
-    return _guard_postgresql.Adapter(client, given["members"], given["lag"])
+
+
+def postgresql(given: Mapping[str, Any]) -> _guard_postgresql.Adapter:
+    """Make the adapter of PostgreSQL."""
+    return _guard_postgresql.Adapter(patroni(given), given["members"], given["lag"])
 
 
 def adapter(given: Mapping[str, Any]) -> _guard.Adapter:

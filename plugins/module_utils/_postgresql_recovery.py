@@ -21,6 +21,14 @@ from typing import Any
 from ansible_collections.holdfast.platform.plugins.module_utils import _pgbackrest_choice as choice
 from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed, run
 
+#: Options of the modules that recover a server; documented in the fragment `postgresql_recovery`.
+OPTIONS: dict[str, dict[str, Any]] = {
+    "stanza": {"type": "str", "required": True},
+    "bin_dir": {"type": "path", "required": True},
+    "data_dir": {"type": "path", "required": True},
+    "parameters": {"type": "dict", "default": {}},
+    "timeout": {"type": "int", "default": 14400},
+}
 #: Settings that a standby needs at least as large as the server that wrote the WAL had them (PostgreSQL, Hot Standby,
 #: Administrator's Overview), and what pg_controldata calls them.
 MINIMUMS = {

@@ -19,31 +19,14 @@ description:
   - With O(state=verified) the restored server is examined. Every index and table with C(pg_amcheck), the queries, the
     roles that have to get in, a write.
   - With O(state=absent) the server and its data are removed.
-requirements:
-  - pgBackRest, configured, on the host
-  - psycopg2 on the host
+extends_documentation_fragment:
+  - holdfast.platform.postgresql_recovery
 options:
   state:
     description: What to do.
     type: str
     choices: [restored, verified, absent]
     required: true
-  stanza:
-    description: The cluster's name in the repositories.
-    type: str
-    required: true
-  bin_dir:
-    description: Directory of PostgreSQL's programs.
-    type: path
-    required: true
-  data_dir:
-    description: Directory for the restored data. What is there is removed.
-    type: path
-    required: true
-  parameters:
-    description: Today's server parameters.
-    type: dict
-    default: {}
   queries:
     description: Queries with what their first value has to be.
     type: list
@@ -66,10 +49,6 @@ options:
     description: Roles and their passwords that have to get in.
     type: dict
     default: {}
-  timeout:
-    description: Seconds that one long part may take.
-    type: int
-    default: 14400
 attributes:
   check_mode:
     support: full
@@ -89,6 +68,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+begin:
+  description: When it began, in seconds since 1970.
+  type: float
+  returned: success
 figures:
   description:
     - For V(restored) the backup, its repository and size, where recovery ended, the age in seconds of the newest
@@ -273,14 +256,10 @@ def refuse_member(given: Mapping[str, Any]) -> None:
 def main() -> None:
     """Run the module."""
     text: dict[str, Any] = {"type": "str", "required": True}
-    path: dict[str, Any] = {"type": "path", "required": True}
     module = AnsibleModule(
         argument_spec={
             "state": {"type": "str", "choices": ["restored", "verified", "absent"], "required": True},
-            "stanza": text,
-            "bin_dir": path,
-            "data_dir": path,
-            "parameters": {"type": "dict", "default": {}},
+            **server.OPTIONS,
             "queries": {
                 "type": "list",
                 "elements": "dict",
@@ -288,22 +267,21 @@ def main() -> None:
                 "options": {"database": text, "query": text, "expect": text},
             },
             "logins": {"type": "dict", "default": {}, "no_log": True},
-            "timeout": {"type": "int", "default": 14400},
         },
         supports_check_mode=True,
     )
-    given = module.params
+    given, start = module.params, time.time()
     if module.check_mode:
-        module.exit_json(changed=given["state"] != "verified", figures={})
+        module.exit_json(changed=given["state"] != "verified", figures={}, begin=start)
     if psycopg2 is None:
         module.fail_json(msg=missing_required_lib("psycopg2"), exception=PSYCOPG2_ERROR)
     os.chdir("/")  # programs that run as postgres can't read the directory of the login
     try:
         refuse_member(given)
         if given["state"] == "absent":
-            module.exit_json(changed=remove(given), figures={})
+            module.exit_json(changed=remove(given), figures={}, begin=start)
         if given["state"] == "restored":
-            module.exit_json(changed=True, figures=restore(given))
+            module.exit_json(changed=True, figures=restore(given), begin=start)
         figures, problems = examine(given)
     except Failed as error:
         module.fail_json(msg=f"postgresql: {error}")
@@ -311,7 +289,7 @@ def main() -> None:
         module.fail_json(msg=f"postgresql: the session broke off: {str(error).strip()}")
     if problems:
         module.fail_json(msg="postgresql: the restored copy is not right: " + "; ".join(problems), figures=figures)
-    module.exit_json(changed=False, figures=figures)
+    module.exit_json(changed=False, figures=figures, begin=start)
 
 
 if __name__ == "__main__":

@@ -19,9 +19,9 @@ description:
     Patroni takes over, and the others follow it.
   - A record on the restored member tells how far the operation is, so that every step can be called again after it was
     cut off. While it lasts, C(patroni.service) is masked on the members that must not run.
-requirements:
-  - pgBackRest, configured, on the host
-  - psycopg2 on the host
+extends_documentation_fragment:
+  - holdfast.platform.guard
+  - holdfast.platform.postgresql_recovery
 options:
   step:
     description:
@@ -30,24 +30,9 @@ options:
       - V(recover) restores a member and stops at the target. V(stop) stops another member.
       - V(promote) ends the recovery and hands the member over to Patroni; V(rejoin) lets another member follow it.
       - V(finish) removes the record. V(abandon) undoes everything before the promotion.
+      - Each takes the cluster's lock, or goes on with it when a step of this run took it before. V(release) lets go.
     type: str
-    choices: [look, plan, recover, stop, promote, rejoin, finish, abandon]
-    required: true
-  name:
-    description: Name of this member.
-    type: str
-    required: true
-  stanza:
-    description: The cluster's name in the repositories.
-    type: str
-    required: true
-  bin_dir:
-    description: Directory of PostgreSQL's programs.
-    type: path
-    required: true
-  data_dir:
-    description: Data directory.
-    type: path
+    choices: [look, plan, recover, stop, promote, rejoin, finish, abandon, release]
     required: true
   port:
     description: Port of the server.
@@ -83,21 +68,12 @@ options:
     type: list
     elements: dict
     default: []
-  members:
-    description: Names of all members, for V(plan).
-    type: list
-    elements: str
-    default: []
   operation:
     description: What V(plan) returned, for the steps after it.
     type: dict
   system:
     description: The identifier of the restored cluster that V(promote) returned, for V(rejoin).
     type: str
-  parameters:
-    description: Today's server parameters, for the recovery.
-    type: dict
-    default: {}
   passwords:
     description: Roles and their passwords of today that Patroni needs, for V(promote).
     type: dict
@@ -105,56 +81,10 @@ options:
   superuser_password:
     description: Password of C(postgres), with which V(plan) lets the leader archive its WAL.
     type: str
-  patroni:
-    description: How Patroni's REST interfaces are reached.
-    type: dict
-    suboptions:
-      urls:
-        description: Base URLs of all members.
-        type: list
-        elements: str
-        required: true
-      ca:
-        description: File of the authorities.
-        type: path
-        required: true
-      certificate:
-        description: File of the client certificate.
-        type: path
-        required: true
-      key:
-        description: File of its key.
-        type: path
-        required: true
-      password:
-        description: Password of the user C(patroni).
-        type: str
-        required: true
-  etcd:
-    description: How etcd is reached, and where the cluster's keys are.
-    type: dict
-    suboptions:
-      endpoints:
-        description: Base URLs.
-        type: list
-        elements: str
-        required: true
-      user:
-        description: User.
-        type: str
-        required: true
-      password:
-        description: Password.
-        type: str
-        required: true
-      prefix:
-        description: Prefix of the cluster's keys.
-        type: str
-        required: true
-  timeout:
-    description: Seconds that one long part may take.
-    type: int
-    default: 14400
+  prefix:
+    description: Prefix in etcd of the keys in which Patroni keeps the cluster, with a slash at its end.
+    type: str
+    required: true
 attributes:
   check_mode:
     support: full
@@ -168,10 +98,11 @@ EXAMPLES = r"""
 - name: See what this member has
   holdfast.platform.postgresql_restore:
     step: look
-    name: data-a1
     stanza: lab
     bin_dir: /usr/lib/postgresql/17/bin
     data_dir: /var/lib/postgresql/17/holdfast
+    prefix: /holdfast/postgresql/lab/
+    guard: "{{ __postgresql_guard }}"
   register: __postgresql_look
 """
 
@@ -208,7 +139,13 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
-from ansible_collections.holdfast.platform.plugins.module_utils import _etcd, _member, _patroni_rest, _scram
+from ansible_collections.holdfast.platform.plugins.module_utils import (
+    _etcd,
+    _guard_options,
+    _member,
+    _patroni_rest,
+    _scram,
+)
 from ansible_collections.holdfast.platform.plugins.module_utils import _pgbackrest_choice as choice
 from ansible_collections.holdfast.platform.plugins.module_utils import _postgresql_recovery as server
 from ansible_collections.holdfast.platform.plugins.module_utils import _postgresql_restore as rules
@@ -285,7 +222,7 @@ def look(given: Mapping[str, Any]) -> rules.Look:
     there = data.is_dir() and any(data.iterdir())
     existing = next(one for one in (data, *data.parents) if one.exists())
     return rules.Look(
-        name=given["name"],
+        name=given["guard"]["name"],
         data="cluster" if control else "partial" if there else "none",
         system=control.get("Database system identifier", ""),
         position=(
@@ -299,19 +236,10 @@ def look(given: Mapping[str, Any]) -> rules.Look:
     )
 
 
-def patroni(given: Mapping[str, Any]) -> _patroni_rest.Client:
-    """A client of the members' Patroni."""
-    how = given["patroni"]
-    return _patroni_rest.Client(
-        how["urls"], ca_path=how["ca"], client_cert=how["certificate"], client_key=how["key"],
-        username="patroni", password=how["password"],
-    )  # fmt: skip
-
-
 def cluster(given: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The members as Patroni sees them; none when nobody answers."""
     try:
-        return list(patroni(given).first("/cluster")[1].get("members", ()))
+        return list(_guard_options.patroni(given["guard"]).first("/cluster")[1].get("members", ()))
     except (_patroni_rest.UnavailableError, FileNotFoundError):
         return []
 
@@ -329,7 +257,7 @@ def archive_now(given: Mapping[str, Any], leader: Mapping[str, Any]) -> str:
     try:
         session = psycopg2.connect(
             host=leader["host"], port=leader["port"], dbname="postgres", user="postgres", connect_timeout=5,
-            password=given["superuser_password"], sslmode="verify-full", sslrootcert=given["patroni"]["ca"],
+            password=given["superuser_password"], sslmode="verify-full", sslrootcert=given["guard"]["access"]["ca"],
             options=OPTIONS + " -c statement_timeout=15s -c synchronous_commit=local",
         )  # fmt: skip
         session.autocommit = True
@@ -356,7 +284,7 @@ def plan(module: AnsibleModule) -> dict[str, Any]:
 
     def decide(stock: choice.Stock) -> rules.Operation:
         name = leader["name"] if leader else None
-        return rules.plan(looks, given["members"], name, target, stock, label=given["set"])
+        return rules.plan(looks, list(given["guard"]["members"]), name, target, stock, label=given["set"])
 
     if rules.pending(looks):
         operation = decide(choice.Stock())
@@ -377,25 +305,8 @@ def halt(given: Mapping[str, Any]) -> None:
     run(["systemctl", "mask", PATRONI])
     pid = Path(given["data_dir"], "postmaster.pid")
     if pid.exists():
-        ended = run(
-            [
-                "runuser",
-                "-u",
-                "postgres",
-                "--",
-                f"{given['bin_dir']}/pg_ctl",
-                "-D",
-                given["data_dir"],
-                "-m",
-                "fast",
-                "-w",
-                "-t",
-                "600",
-                "stop",
-            ],
-            check=False,
-            timeout=700,
-        )
+        program = ["runuser", "-u", "postgres", "--", f"{given['bin_dir']}/pg_ctl", "-D", given["data_dir"]]
+        ended = run([*program, "-m", "fast", "-w", "-t", "600", "stop"], check=False, timeout=700)
         if ended.status and server_runs(pid):
             raise Failed(f"PostgreSQL does not stop: {ended.err.strip() or ended.out.strip()}")
 
@@ -420,10 +331,9 @@ def release() -> None:
 def recover(given: Mapping[str, Any]) -> rules.Operation:
     """Restore this member and recover it to the target. Stands there when it is done."""
     where = place(given)
-    operation = rules.read(RECORD)
-    if operation is None:
-        operation = rules.load(given["operation"])
-        rules.write(RECORD, operation)
+    wanted = rules.load(given["operation"])
+    operation = rules.resume(rules.read(RECORD) or wanted, wanted.target)
+    rules.write(RECORD, operation)
     if operation.phase == rules.FETCH:
         halt(given)
         data, kept = Path(given["data_dir"]), aside(given)
@@ -459,13 +369,9 @@ def stand(given: Mapping[str, Any], operation: rules.Operation) -> server.Reache
 
 def forget_keys(given: Mapping[str, Any]) -> None:
     """Remove what etcd holds of the cluster: who led it, who was synchronous, and its history."""
-    how, files = given["etcd"], given["patroni"]
-    client = _etcd.Client(
-        how["endpoints"], ca=files["ca"], certificate=files["certificate"], key=files["key"],
-        user=how["user"], password=how["password"],
-    )  # fmt: skip
-    prefix = how["prefix"].rstrip("/") + "/"
-    client.post("kv/deleterange", {"key": _etcd.text(prefix), "range_end": _etcd.text(range_end(prefix))})
+    prefix = given["prefix"]
+    keys = {"key": _etcd.text(prefix), "range_end": _etcd.text(range_end(prefix))}
+    _guard_options.etcd(given["guard"]).post("kv/deleterange", keys)
 
 
 def set_passwords(session: Any, passwords: Mapping[str, str]) -> None:
@@ -513,7 +419,7 @@ def promote(given: Mapping[str, Any]) -> tuple[rules.Operation, str]:
     if operation.phase == rules.STARTING:
         release()
         end = time.monotonic() + 300
-        while (leading(cluster(given)) or {}).get("name") != given["name"]:
+        while (leading(cluster(given)) or {}).get("name") != given["guard"]["name"]:
             if time.monotonic() > end:
                 raise Failed(f"Patroni does not lead here after 300 s:\n{_member.journal(PATRONI)}")
             time.sleep(0.5)
@@ -532,7 +438,7 @@ def rejoin(given: Mapping[str, Any]) -> None:
     again = False
     while time.monotonic() < end:
         members = {one["name"]: one for one in cluster(given)}
-        mine, leader = members.get(given["name"], {}), leading(list(members.values())) or {}
+        mine, leader = members.get(given["guard"]["name"], {}), leading(list(members.values())) or {}
         if mine.get("state") == "streaming" and mine.get("timeline") == leader.get("timeline"):
             return
         if mine.get("state") in BUSY:
@@ -550,8 +456,10 @@ def rejoin(given: Mapping[str, Any]) -> None:
 
 def reinitialize(given: Mapping[str, Any]) -> None:
     """Have Patroni copy this member's data anew."""
-    own = next(one["api_url"] for one in cluster(given) if one["name"] == given["name"])
-    patroni(given).request(own.removesuffix("/patroni"), "/reinitialize", method="POST", body={"force": True})
+    own = next(one["api_url"] for one in cluster(given) if one["name"] == given["guard"]["name"])
+    _guard_options.patroni(given["guard"]).request(
+        own.removesuffix("/patroni"), "/reinitialize", method="POST", body={"force": True}
+    )
 
 
 def finish(given: Mapping[str, Any]) -> bool:
@@ -583,42 +491,62 @@ def abandon(given: Mapping[str, Any]) -> bool:
     return bool(operation) or here.masked
 
 
+@contextmanager
+def held(module: AnsibleModule) -> Iterator[None]:
+    """Hold the cluster's lock; it stays with this run until it is released."""
+    if module.check_mode:
+        yield
+        return
+    lock = _guard_options.lock(module.params["guard"])
+    lock.join()
+    try:
+        yield
+    finally:
+        lock.leave()
+
+
 def act(module: AnsibleModule) -> dict[str, Any]:
     """Carry out one step; the result."""
     given = module.params
     step = given["step"]
-    if step == "look":
-        return {"changed": False, "look": asdict(look(given))}
-    if step == "plan":
-        return plan(module)
-    if module.check_mode:
-        return {"changed": True, "operation": given["operation"]}
-    with only_one():
-        if step == "recover":
-            return {"changed": True, "operation": rules.dump(recover(given))}
-        if step == "promote":
-            operation, system = promote(given)
-            return {"changed": True, "operation": rules.dump(operation), "system": system}
-        if step in ("finish", "abandon"):
-            return {"changed": (finish if step == "finish" else abandon)(given)}
-        (halt if step == "stop" else rejoin)(given)
-        return {"changed": True}
+    if step == "release":
+        if not module.check_mode:
+            _guard_options.lock(given["guard"]).release()
+        return {"changed": False}
+    with held(module):
+        if step == "look":
+            return {"changed": False, "look": asdict(look(given))}
+        if step == "plan":
+            return plan(module)
+        if module.check_mode:
+            return {"changed": True, "operation": given["operation"]}
+        with only_one():
+            return carry_out(step, given)
+
+
+def carry_out(step: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Carry out a step that changes something; the result."""
+    if step == "recover":
+        return {"changed": True, "operation": rules.dump(recover(given))}
+    if step == "promote":
+        operation, system = promote(given)
+        return {"changed": True, "operation": rules.dump(operation), "system": system}
+    if step in ("finish", "abandon"):
+        return {"changed": (finish if step == "finish" else abandon)(given)}
+    (halt if step == "stop" else rejoin)(given)
+    return {"changed": True}
 
 
 def main() -> None:
     """Run the module."""
-    text, path = {"type": "str"}, {"type": "path", "required": True}
+    text = {"type": "str"}
+    steps = ["look", "plan", "recover", "stop", "promote", "rejoin", "finish", "abandon", "release"]
     module = AnsibleModule(
         argument_spec={
-            "step": {
-                "type": "str",
-                "choices": ["look", "plan", "recover", "stop", "promote", "rejoin", "finish", "abandon"],
-                "required": True,
-            },
-            "name": {"type": "str", "required": True},
-            "stanza": {"type": "str", "required": True},
-            "bin_dir": path,
-            "data_dir": path,
+            **server.OPTIONS,
+            "step": {"type": "str", "choices": steps, "required": True},
+            "guard": _guard_options.OPTION,
+            "prefix": {"type": "str", "required": True},
             "port": {"type": "int", "default": 5432},
             "target": {
                 "type": "dict",
@@ -633,36 +561,14 @@ def main() -> None:
             },
             "set": text,
             "looks": {"type": "list", "elements": "dict", "default": []},
-            "members": {"type": "list", "elements": "str", "default": []},
             "operation": {"type": "dict"},
             "system": text,
-            "parameters": {"type": "dict", "default": {}},
             "passwords": {"type": "dict", "default": {}, "no_log": True},
             "superuser_password": {"type": "str", "no_log": True},
-            "patroni": {
-                "type": "dict",
-                "options": {
-                    "urls": {"type": "list", "elements": "str", "required": True},
-                    "ca": path,
-                    "certificate": path,
-                    "key": {**path, "no_log": False},
-                    "password": {"type": "str", "required": True, "no_log": True},
-                },
-            },
-            "etcd": {
-                "type": "dict",
-                "options": {
-                    "endpoints": {"type": "list", "elements": "str", "required": True},
-                    "user": {"type": "str", "required": True},
-                    "password": {"type": "str", "required": True, "no_log": True},
-                    "prefix": {"type": "str", "required": True},
-                },
-            },
-            "timeout": {"type": "int", "default": 14400},
         },
         supports_check_mode=True,
     )
-    if psycopg2 is None and module.params["step"] not in ("look", "stop"):
+    if psycopg2 is None and module.params["step"] not in ("look", "stop", "release"):
         module.fail_json(msg=missing_required_lib("psycopg2"), exception=PSYCOPG2_ERROR)
     os.chdir("/")  # programs that run as postgres can't read the directory of the login
     try:

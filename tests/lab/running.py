@@ -101,12 +101,19 @@ class RunningLab:
             **more,
         }
 
-    def play(self, playbook: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    def play(self, playbook: Path, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a playbook from the checkout against the lab."""
+        return self._command(PROGRAMS / "ansible-playbook", "-i", self.inventory, playbook, *options, **environment)
+
+    def make(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run make in the checkout against the lab, as a person types it."""
+        return self._command("make", f"LAB={self.name}", *arguments)
+
+    def _command(self, *argv: Path | str, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [PROGRAMS / "ansible-playbook", "-i", self.inventory, playbook, *options],
+            argv,
             cwd=ROOT,
-            env=self.environment(),
+            env=self.environment(**environment),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
