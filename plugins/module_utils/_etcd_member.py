@@ -9,7 +9,6 @@ The live cluster is asked; a place in the inventory decides nothing.
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from ansible_collections.holdfast.platform.plugins.module_utils._etcd import (
     Unreachable,
 )
 from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed, run
+from ansible_collections.holdfast.platform.plugins.module_utils._wait import until
 
 MEMBER = "member"  # has data, and the cluster (if it answers) knows it
 LEARNER = "learner"  # has data, and no vote yet: its join was cut off
@@ -181,26 +181,25 @@ def begin(unit: str, path: Path, content: str) -> None:
 
 def promote(client: Client, wish: Wish, seconds: float, pause: float = 0.5) -> None:
     """Wait until this host, a learner, has caught up, and give it its vote. Raises Failed after seconds."""
-    end = time.monotonic() + seconds
-    while True:
-        reason = ""
+
+    def trouble() -> str:
         own = [member for member in client.members() if wish.peer_url in member.peer_urls]
         if not own or not own[0].learner:
-            return
+            return ""
         try:
             client.promote(own[0].id)
         except Refused as refusal:  # it trails, or the leader has not heard of it yet
             if refusal.code not in (DEADLINE_EXCEEDED, FAILED_PRECONDITION, UNAVAILABLE):
                 raise
-            reason = str(refusal)
-        if not reason:
-            return
-        if time.monotonic() > end:
-            raise Failed(
-                f"{wish.name} is a learner and has no vote after {seconds:g} s: {reason}. Run again when it caught up; "
-                "its journal says what it does (journalctl -u etcd)"
-            )
-        time.sleep(pause)
+            return str(refusal)
+        return ""
+
+    reason = until(trouble, seconds, pause)
+    if reason:
+        raise Failed(
+            f"{wish.name} is a learner and has no vote after {seconds:g} s: {reason}. Run again when it caught up; "
+            "its journal says what it does (journalctl -u etcd)"
+        )
 
 
 def leave(client: Client, name: str, *, act: bool) -> tuple[bool, str]:

@@ -14,7 +14,6 @@ import base64
 import fnmatch
 import json
 import shutil
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from ansible_collections.holdfast.platform.plugins.module_utils._etcd import INV
 from ansible_collections.holdfast.platform.plugins.module_utils._etcd_auth import range_end
 from ansible_collections.holdfast.platform.plugins.module_utils._etcd_member import FIRST_START, begin
 from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed, run
+from ansible_collections.holdfast.platform.plugins.module_utils._wait import until
 
 # Higher than any revision that clients have seen since the snapshot: a revision never goes back for them.
 BUMP = 1000000000
@@ -137,15 +137,16 @@ def access(path: Path) -> dict[str, str]:
         raise Failed(f"{path} does not say how one gets into the restored cluster: {error}") from error
 
 
-def wait(client: Client, seconds: float, pause: float = 0.3) -> None:
+def wait(client: Client, seconds: float) -> None:
     """Wait until the member at client serves reads that need a leader. Raises Failed after seconds."""
-    end = time.monotonic() + seconds
-    while True:
+
+    def trouble() -> str:
         try:
             client.members()
         except Failed as error:
-            if time.monotonic() > end:
-                raise Failed(f"the restored cluster has no leader after {seconds:g} s: {error}") from error
-            time.sleep(pause)
-        else:
-            return
+            return str(error)
+        return ""
+
+    reason = until(trouble, seconds)
+    if reason:
+        raise Failed(f"the restored cluster has no leader after {seconds:g} s: {reason}")

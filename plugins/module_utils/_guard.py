@@ -9,13 +9,13 @@ in which a member is stopped: its turn, the question, a hand-over by the leader,
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from ansible_collections.holdfast.platform.plugins.module_utils._guard_lock import Lock
 from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed
+from ansible_collections.holdfast.platform.plugins.module_utils._wait import REAL, Clock, until
 
 #: Seconds for which a reason may last before it is a refusal: a member that has just been started is not in sync yet.
 PATIENCE = 20
@@ -66,17 +66,6 @@ class Adapter(Protocol):
         """Let successor lead. Raises Failed when it does not."""
 
 
-@dataclass(frozen=True)
-class Clock:
-    """Time, so that tests need none."""
-
-    now: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] = time.sleep
-
-
-REAL = Clock()
-
-
 def ask(adapter: Adapter, name: str, clock: Clock = REAL, patience: float = PATIENCE) -> State:
     """Return the state in which the member may stop.
 
@@ -95,14 +84,9 @@ def ask(adapter: Adapter, name: str, clock: Clock = REAL, patience: float = PATI
 
 def settle(adapter: Adapter, name: str, before: State, seconds: float, clock: Clock = REAL) -> None:
     """Wait until the member is back in sync. Raises Failed with what it lacks."""
-    end = clock.now() + seconds
-    while True:
-        lacks = adapter.load().missing(name, before)
-        if not lacks:
-            return
-        if clock.now() >= end:
-            raise Failed(f"{name} is not back in sync after {seconds:g} s: {'; '.join(lacks)}")
-        clock.sleep(1)
+    lacks = until(lambda: adapter.load().missing(name, before), seconds, 1, clock)
+    if lacks:
+        raise Failed(f"{name} is not back in sync after {seconds:g} s: {'; '.join(lacks)}")
 
 
 def turn(adapter: Adapter, lock: Lock, name: str, clock: Clock = REAL) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import http.client
 import ssl
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
@@ -151,16 +150,6 @@ def ask(ready: Ready, timeout: float = 5) -> str:
     except (OSError, http.client.HTTPException, ValueError) as error:
         return f"{ready.url}: {error}"
     return "" if status in ready.statuses else f"{ready.url}: status {status}"
-
-
-def wait(ready: Ready, timeout: float, pause: float = 0.3) -> str:
-    """Call until the member is ready or timeout (seconds) is over. Empty when ready, else the last reason."""
-    end = time.monotonic() + timeout
-    while True:
-        reason = ask(ready)
-        if not reason or time.monotonic() > end:
-            return reason
-        time.sleep(pause)
 
 
 def journal(unit: str, lines: int = 12) -> str:

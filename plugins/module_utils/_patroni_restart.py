@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Protocol
 
-from ansible_collections.holdfast.platform.plugins.module_utils import _guard, _guc
+from ansible_collections.holdfast.platform.plugins.module_utils import _guard, _guc, _wait
 from ansible_collections.holdfast.platform.plugins.module_utils._guard_lock import Lock
 from ansible_collections.holdfast.platform.plugins.module_utils._guard_postgresql import LEADERS, Member, State
 from ansible_collections.holdfast.platform.plugins.module_utils._patroni import ORDERED
@@ -68,7 +68,7 @@ def due(state: State) -> str:
 
 
 def carry_out(
-    adapter: Adapter, lock: Callable[[str], Lock], timeout: float, clock: _guard.Clock = _guard.REAL
+    adapter: Adapter, lock: Callable[[str], Lock], timeout: float, clock: _wait.Clock = _wait.REAL
 ) -> list[str]:
     """Restart every member that waits for it, each under guard. lock makes the lock for a member.
 

@@ -135,12 +135,13 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.holdfast.platform.plugins.module_utils import _bundle, _guard, _guard_options, _member
 from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed, run
+from ansible_collections.holdfast.platform.plugins.module_utils._wait import until
 
 
 def wait(given: Mapping[str, Any]) -> None:
     """Wait until the member serves. Raises Failed with the units' last words when it takes too long."""
-    ready = given["ready"]
-    reason = _member.wait(_member.Ready(**{**ready, "statuses": tuple(ready["statuses"])}), given["timeout"])
+    ready = _member.Ready(**{**given["ready"], "statuses": tuple(given["ready"]["statuses"])})
+    reason = until(lambda: _member.ask(ready), given["timeout"])
     if reason:
         words = "\n".join(_member.journal(unit) for unit in given["units"])
         raise Failed(f"{given['service']} is not ready after {given['timeout']} s: {reason}\n{words}")

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.holdfast.platform.plugins.module_utils import _guard
+from ansible_collections.holdfast.platform.plugins.module_utils import _guard, _wait
 from ansible_collections.holdfast.platform.plugins.module_utils._guard_lock import Holder
 from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed
 
@@ -89,7 +89,7 @@ class Cluster:
             self.later.pop(moment)(self)
 
     def stop(self, **wish: Any) -> str:
-        clock = _guard.Clock(lambda: self.now, self.sleep)
+        clock = _wait.Clock(lambda: self.now, self.sleep)
         wanted = _guard.Stop("a", timeout=30, **wish)
         return _guard.stop(self, self, wanted, lambda: self.log.append("act"), clock)
 

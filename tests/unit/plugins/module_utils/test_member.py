@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from ansible_collections.holdfast.platform.plugins.module_utils import _member
-from ansible_collections.holdfast.platform.plugins.module_utils._member import Ready, Unit, ask, parse_units, plan, wait
+from ansible_collections.holdfast.platform.plugins.module_utils._member import Ready, Unit, ask, parse_units, plan
 from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed
 
 UP = Unit("etcd.service", "loaded", "active", "enabled", "notify")
@@ -191,14 +191,3 @@ def test_ask_a_server_that_hangs_up_or_is_silent() -> None:
 )
 def test_ask_what_can_not_be_asked(ready: Ready, reason: str) -> None:
     assert reason in ask(ready)
-
-
-def test_wait(server: ThreadingHTTPServer) -> None:
-    server.later = [200, 503, 500]  # type: ignore[attr-defined]
-    assert wait(Ready(f"{address(server)}/later"), timeout=10, pause=0.01) == ""
-    assert server.later == []  # type: ignore[attr-defined]
-
-
-def test_wait_in_vain(server: ThreadingHTTPServer) -> None:
-    url = f"{address(server)}/503"
-    assert wait(Ready(url), timeout=0.05, pause=0.01) == f"{url}: status 503"

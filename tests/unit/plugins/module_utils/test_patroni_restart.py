@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.holdfast.platform.plugins.module_utils import _guard, _patroni_restart
+from ansible_collections.holdfast.platform.plugins.module_utils import _guard, _patroni_restart, _wait
 from ansible_collections.holdfast.platform.plugins.module_utils._guard_postgresql import Member, State
 from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed
 
@@ -86,7 +86,7 @@ class Cluster:
         self.members[successor] = replace(self.members[successor], role="leader", streaming=False)
 
     def carry_out(self) -> list[str]:
-        clock = _guard.Clock(lambda: self.now, lambda seconds: setattr(self, "now", self.now + seconds))
+        clock = _wait.Clock(lambda: self.now, lambda seconds: setattr(self, "now", self.now + seconds))
         return _patroni_restart.carry_out(self, lambda _: Lock(), 10, clock)  # type: ignore[return-value]
 
 
