@@ -33,13 +33,13 @@ RETURN = r"""
 _raw:
   description:
     - One item, which is the list of repositories, sorted by name. With C(query), take its first item.
-    - A repository has C(name), C(address), C(zone), C(port), C(user), C(path) and C(known_hosts), the lines by which
-      ssh knows the store's key.
+    - A repository has C(name), C(address), C(zone), C(port), C(user), C(path), C(known_hosts), the lines by which
+      ssh knows the store's key, and C(every), the seconds between two copies that the service's descriptor declares.
   type: list
   elements: list
   sample:
     - - {name: backup-a1, address: 10.77.1.51, zone: a, port: 2222, user: backup-etcd, path: /data,
-         known_hosts: ['[10.77.1.51]:2222 ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA']}
+         known_hosts: ['[10.77.1.51]:2222 ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA'], every: 3600}
 """
 
 from typing import Any
@@ -69,7 +69,8 @@ class LookupModule(LookupBase):
         check = self._templar.template(variables.get("ansible_check_mode", False))
         try:
             catalogue = _catalogue.load(check=False)
-            if catalogue.service(service).backup is None:
+            backup = catalogue.service(service).backup
+            if backup is None:
                 raise AnsibleError(f"{service} makes no backups: roles/{service}/meta/service.yml has no key 'backup'")
             inventory = Inventory(variables, self._templar)
             hosts = inventory.hosts(_backup.STORE, catalogue)
@@ -78,6 +79,6 @@ class LookupModule(LookupBase):
             port = catalogue.port(_backup.STORE, "sftp", inventory.overrides())
             store = open_store(variables, self._templar, self._loader)
             keys = _backup.public_keys(store, _backup.STORE, "host_key", check=check)
-            return [_backup.repositories(service, hosts, port, keys)]
+            return [_backup.repositories(service, hosts, port, keys, backup.every)]
         except (InvalidError, SecretsError) as error:
             raise AnsibleError(str(error)) from error

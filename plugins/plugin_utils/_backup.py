@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 from ansible_collections.holdfast.platform.plugins.plugin_utils._catalogue import Catalogue
@@ -57,12 +58,12 @@ def accounts(catalogue: Catalogue, groups: Iterable[str], store: Store, *, check
 
 
 def repositories(
-    service: str, hosts: Sequence[Mapping[str, str]], port: int, keys: Sequence[str]
+    service: str, hosts: Sequence[Mapping[str, str]], port: int, keys: Sequence[str], every: timedelta
 ) -> list[dict[str, Any]]:
-    """Where a service keeps its copies: for each store {name, address, zone, port, user, path, known_hosts}.
+    """Where a service keeps its copies: for each store {name, address, zone, port, user, path, known_hosts, every}.
 
     hosts: the stores as the lookup of hosts gives them; keys: their host keys. known_hosts are lines as ssh reads
-    them (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT).
+    them (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT). every: between two copies, by the service's descriptor; in seconds.
     """
     return [
         {
@@ -73,6 +74,7 @@ def repositories(
             "user": account(service),
             "path": PATH,
             "known_hosts": [f"[{host['address']}]:{port} {key}" for key in keys],
+            "every": int(every.total_seconds()),
         }
         for host in hosts
     ]
