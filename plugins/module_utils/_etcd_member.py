@@ -116,10 +116,18 @@ def check_join(wish: Wish, live: Sequence[Member], silent: Collection[str]) -> N
         raise Failed(f"{wish.name} does not join: {', '.join(joining)} is joining, one at a time")
 
 
-def check_leave(name: str, members: Sequence[Member], silent: Collection[str]) -> None:
+def named(name: str, peer_url: str | None, members: Sequence[Member]) -> Member | None:
+    """The member of a name. One that was added and never came up has none yet, and is known by its peer URL."""
+    for member in members:
+        if member.name == name or (not member.name and peer_url in member.peer_urls):
+            return member
+    return None
+
+
+def check_leave(leaving: Member, members: Sequence[Member], silent: Collection[str]) -> None:
     """Raise Failed when the members that stay would have no healthy majority; silent are the ids of those that do not
     answer. Whether the one that leaves answers makes no difference."""
-    leaving = next(member for member in members if member.name == name)
+    name = leaving.name or leaving.peer_urls[0]
     rest = [member for member in members if member.id != leaving.id and not member.learner]
     dead = [member.name for member in rest if member.id in silent]
     if not rest:
@@ -202,17 +210,17 @@ def promote(client: Client, wish: Wish, seconds: float, pause: float = 0.5) -> N
         )
 
 
-def leave(client: Client, name: str, *, act: bool) -> tuple[bool, str]:
+def leave(client: Client, name: str, peer_url: str | None, *, act: bool) -> tuple[bool, str]:
     """Take a member out of the cluster: whether it was one, and who leads in its place (empty: it did not lead).
 
     Raises Failed when the others would have no healthy majority. With act false nothing is done.
     """
     members = client.members()
-    leaving = next((member for member in members if member.name == name), None)
+    leaving = named(name, peer_url, members)
     if leaving is None:
         return False, ""
     answers = client.statuses(members)
-    check_leave(name, members, [key for key, answer in answers.items() if not isinstance(answer, Status)])
+    check_leave(leaving, members, [key for key, answer in answers.items() if not isinstance(answer, Status)])
     heir = ""
     if any(isinstance(answer, Status) and answer.leader == leaving.id for answer in answers.values()):
         to = successor(leaving.id, members, answers)

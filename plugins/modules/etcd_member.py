@@ -41,7 +41,9 @@ options:
     type: str
     required: true
   peer_url:
-    description: URL at which the other members reach this one. Needed for every O(state) but V(absent).
+    description:
+      - URL at which the other members reach this one. Needed for every O(state) but V(absent), where it finds a member
+        that was added and never came up.
     type: str
   members:
     description: Peer URLs of all members by name, for a new cluster.
@@ -156,7 +158,7 @@ def enter(module: AnsibleModule, client: Client) -> dict[str, Any]:
 
 def leave(module: AnsibleModule, client: Client) -> dict[str, Any]:
     """Take the member out of the cluster."""
-    changed, leader = rules.leave(client, module.params["name"], act=not module.check_mode)
+    changed, leader = rules.leave(client, module.params["name"], module.params["peer_url"], act=not module.check_mode)
     return {"changed": changed, "leader": leader, "members": [member.name for member in client.members()]}
 
 

@@ -20,6 +20,7 @@ from ansible_collections.holdfast.platform.plugins.module_utils._etcd_member imp
     entered,
     environment,
     initial_cluster,
+    named,
     stale,
     standing,
     successor,
@@ -182,11 +183,23 @@ def test_check_join(live: list[Member], silent: list[str], refusal: str | None) 
     ],
 )
 def test_check_leave(members: list[Member], silent: list[str], refusal: str | None) -> None:
+    leaving = members[0]
     if refusal is None:
-        check_leave("a1", members, silent)
+        check_leave(leaving, members, silent)
     else:
         with pytest.raises(Failed, match=refusal):
-            check_leave("a1", members, silent)
+            check_leave(leaving, members, silent)
+
+
+@pytest.mark.parametrize(
+    ("name", "host", "found"),
+    [("a1", "a1", "id-a1"), ("a1", "z9", "id-a1"), ("d1", "d1", "id-d1"), ("e1", "b1", None), ("e1", "e1", None)],
+    ids=["by name", "its address changed", "added, never started", "an address that another one has", "nobody"],
+)
+def test_who_is_meant(name: str, host: str, found: str | None) -> None:
+    members = [*LIVE, member("", "d1")]
+    meant = named(name, member(name, host).peer_urls[0], members)
+    assert (meant and meant.id) == found
 
 
 def test_the_successor_has_a_vote_and_the_longest_log() -> None:
