@@ -33,9 +33,9 @@ options:
         description: How the members are asked.
         type: dict
         required: true
-        suboptions:
+        suboptions: &login
           ca:
-            description: File of the authorities that the members' certificates are checked against.
+            description: File of the authorities that certificates are checked against.
             type: path
             required: true
           certificate:
@@ -59,6 +59,7 @@ options:
         type: dict
         required: true
         suboptions:
+          <<: *login
           endpoints:
             description: Base URLs of the members of etcd.
             type: list
@@ -66,26 +67,6 @@ options:
             required: true
           prefix:
             description: Prefix of the lock's keys, with a slash at its end. The user has to be allowed to write there.
-            type: str
-            required: true
-          ca:
-            description: File of the authorities that etcd's certificates are checked against.
-            type: path
-            required: true
-          certificate:
-            description: File of the client certificate.
-            type: path
-            required: true
-          key:
-            description: File of the client certificate's key.
-            type: path
-            required: true
-          user:
-            description: User who asks.
-            type: str
-            required: true
-          password:
-            description: The user's password.
             type: str
             required: true
       controller:

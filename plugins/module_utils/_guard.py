@@ -82,6 +82,22 @@ def ask(adapter: Adapter, name: str, clock: Clock = REAL, patience: float = PATI
         clock.sleep(1)
 
 
+def foresee(adapter: Adapter, lock: Lock, name: str) -> list[str]:
+    """Say why a run would not be allowed to stop the member, as things are; nothing is taken or waited for.
+
+    Empty when it would be. For check mode.
+    """
+    state = adapter.load()
+    if state.down(name):
+        return []
+    reasons = state.reasons(name)
+    try:
+        holder = lock.look()
+    except Failed as error:
+        return [*reasons, f"the cluster's lock in etcd can't be asked for: {error}"]
+    return [*reasons, f"another controller is at work: {holder}"] if holder else reasons
+
+
 def settle(adapter: Adapter, name: str, before: State, seconds: float, clock: Clock = REAL) -> None:
     """Wait until the member is back in sync. Raises Failed with what it lacks."""
     lacks = until(lambda: adapter.load().missing(name, before), seconds, 1, clock)

@@ -182,6 +182,11 @@ class Lock:
         if found and self.same_run(found[0]):
             self.client.post("lease/revoke", {"ID": found[1]})
 
+    def look(self) -> Holder | None:
+        """See who has the lock, without asking for it. Raises Failed when etcd can't be reached."""
+        found = self._found()
+        return found[0] if found else None
+
     def _found(self) -> tuple[Holder, str] | None:
         """Who has the lock, and the lease that it is bound to."""
         found = self.client.post("kv/range", {"key": text(f"{self.prefix}lock")}).get("kvs", ())

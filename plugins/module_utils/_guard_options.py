@@ -9,7 +9,7 @@ The options are documented in the fragment `guard`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ansible_collections.holdfast.platform.plugins.module_utils import (
     _etcd,
@@ -19,6 +19,9 @@ from ansible_collections.holdfast.platform.plugins.module_utils import (
     _patroni_rest,
 )
 from ansible_collections.holdfast.platform.plugins.module_utils._guard_lock import Lock
+
+if TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
 
 _ACCESS: dict[str, Any] = {
     "ca": {"type": "path", "required": True},
@@ -86,3 +89,17 @@ def adapter(given: Mapping[str, Any]) -> _guard.Adapter:
     if given["kind"] == "postgresql":
         return postgresql(given)
     return _guard_etcd.Adapter(given["members"], lambda endpoints: _etcd_client(given["access"], endpoints))
+
+
+def foresee(module: AnsibleModule, given: Mapping[str, Any] | None, name: str = "") -> list[str]:
+    """Warn, in check mode, when the guard would refuse to stop the member as things are. Returns the reasons.
+
+    given: the option, or None for a service without guard. name: another member than the option's own.
+    """
+    if not given:
+        return []
+    given = {**given, "name": name or given["name"]}
+    reasons = _guard.foresee(adapter(given), lock(given), given["name"])
+    if reasons:
+        module.warn(f"a run would be refused: {given['kind']}: {given['name']} may not stop now: {'; '.join(reasons)}")
+    return reasons

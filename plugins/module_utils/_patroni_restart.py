@@ -17,7 +17,7 @@ from typing import Protocol
 from ansible_collections.holdfast.platform.plugins.module_utils import _guard, _guc, _wait
 from ansible_collections.holdfast.platform.plugins.module_utils._guard_lock import Lock
 from ansible_collections.holdfast.platform.plugins.module_utils._guard_postgresql import LEADERS, Member, State
-from ansible_collections.holdfast.platform.plugins.module_utils._patroni import ORDERED
+from ansible_collections.holdfast.platform.plugins.module_utils._patroni import ORDERED, Restart
 from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed
 
 #: A standby needs two restarts when one limit is raised and another lowered, and a third when it had not replayed the
@@ -65,6 +65,16 @@ def due(state: State) -> str:
     elif leader and in_place(leader):
         return leader.name
     return standbys[0].name if standbys else leader.name if leader else ""
+
+
+def first(state: State, restart: Restart) -> str:
+    """Name the member that restarts first after a change that is not written yet; empty when nobody leads.
+
+    A standby, except for a limit that is only lowered.
+    """
+    leader = next((name for name, member in sorted(state.members.items()) if member.role in LEADERS), "")
+    standbys = [name for name in sorted(state.members) if name != leader]
+    return leader if restart.order == "primary_first" or not standbys else standbys[0]
 
 
 def carry_out(

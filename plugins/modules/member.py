@@ -25,7 +25,7 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    description: Says which steps would be taken.
+    description: Says which steps would be taken, and warns when the guard would refuse them as things are.
   diff_mode:
     support: none
     description: A restart has no diff.
@@ -117,10 +117,10 @@ successor:
   type: str
   returned: always
 reasons:
-  description: Why the cluster can't spare the member.
+  description: Why the cluster can't spare the member; in check mode, why it could not now.
   type: list
   elements: str
-  returned: when the guard refuses
+  returned: when the guard refuses, and in check mode
 seconds:
   description: How long the steps and the wait took.
   type: float
@@ -159,9 +159,14 @@ def act(given: Mapping[str, Any], steps: Sequence[_member.Step]) -> None:
         wait(given)
 
 
+def stopped(steps: Sequence[_member.Step]) -> set[str]:
+    """Name the units that the steps stop."""
+    return {step.unit for step in steps if step.verb in ("restart", "stop")}
+
+
 def guarded(given: Mapping[str, Any], steps: Sequence[_member.Step]) -> str:
     """Carry out the steps, under guard when one of them stops a unit. Returns the member that took the lead over."""
-    stops = {step.unit for step in steps if step.verb in ("restart", "stop")}
+    stops = stopped(steps)
     if not stops or not given["guard"]:
         act(given, steps)
         return ""
@@ -200,12 +205,15 @@ def main() -> None:
     )
     given = module.params
     begin, successor = time.monotonic(), ""
+    reasons: list[str] = []
     try:
         if any(effect != "none" for effect in given["effects"].values()) and not module.check_mode:
             run(["systemctl", "daemon-reload"])  # a bundle may have brought the unit files too
         units = _member.read_units(given["units"])
         steps = _member.plan(units, given["effects"]) if given["state"] == "started" else _member.plan_stop(units)
-        if not module.check_mode:
+        if module.check_mode:
+            reasons = _guard_options.foresee(module, given["guard"]) if stopped(steps) else []
+        else:
             if any(unit.stale == "yes" for unit in units):
                 run(["systemctl", "daemon-reload"])
             successor = guarded(given, steps)
@@ -220,6 +228,7 @@ def main() -> None:
         changed=bool(steps),
         steps=[f"{step.verb} {step.unit}" for step in steps],
         successor=successor,
+        reasons=reasons,
         seconds=round(time.monotonic() - begin, 2),
     )
 

@@ -62,7 +62,7 @@ options:
 attributes:
   check_mode:
     support: full
-    description: Tells what would change without writing.
+    description: Tells what would change without writing, and warns when the guard would refuse restarts as things are.
   diff_mode:
     support: full
     description: Shows the whole configuration before and after as YAML.
@@ -98,7 +98,7 @@ restart_required:
   elements: str
   sample: [data-a1, data-b1]
 restarts:
-  description: Switchovers and restarts in their order; in check mode, who waits for a restart now.
+  description: Switchovers and restarts in their order; in check mode, who would be restarted.
   returned: success
   type: list
   elements: str
@@ -146,7 +146,11 @@ from ansible_collections.holdfast.platform.plugins.module_utils import (
     _patroni,
     _patroni_restart,
 )
-from ansible_collections.holdfast.platform.plugins.module_utils._patroni_reconcile import NotConvergedError, reconcile
+from ansible_collections.holdfast.platform.plugins.module_utils._patroni_reconcile import (
+    NotConvergedError,
+    Outcome,
+    reconcile,
+)
 from ansible_collections.holdfast.platform.plugins.module_utils._patroni_rest import (
     AbsentError,
     Client,
@@ -159,12 +163,22 @@ from ansible_collections.holdfast.platform.plugins.module_utils._run import Fail
 IN_SYNC = 180
 
 
-def restart(given: Mapping[str, Any], waiting: Sequence[str], *, check: bool) -> list[str]:
+def restart(given: Mapping[str, Any], waiting: Sequence[str]) -> list[str]:
     """Carry out restarts, when there are any to carry out. Raises _guard.Refused or Failed."""
-    if check or not waiting:
-        return [f"restart {name}" for name in waiting]
+    if not waiting:
+        return []
     adapter = _guard_options.postgresql(given)
     return _patroni_restart.carry_out(adapter, lambda name: _guard_options.lock({**given, "name": name}), IN_SYNC)
+
+
+def foresee(module: AnsibleModule, given: Mapping[str, Any], outcome: Outcome) -> list[str]:
+    """Tell which restarts there would be, and warn when the guard would refuse the first of them as things are."""
+    if outcome.url is None or not (outcome.restart or outcome.restart_required):
+        return []
+    state = _guard_options.postgresql(given).load()
+    members = outcome.restart_required or sorted(state.members)
+    _guard_options.foresee(module, given, _patroni_restart.due(state) or _patroni_restart.first(state, outcome.restart))
+    return [f"restart {name}" for name in members]
 
 
 def main() -> None:
@@ -189,7 +203,11 @@ def main() -> None:
     options.pop("url", None)
     try:
         outcome = reconcile(Client(urls, **options), config, check=module.check_mode, timeout=timeout)
-        restarts = restart(guard, outcome.restart_required, check=module.check_mode) if guard else []
+        restarts: list[str] = []
+        if guard:
+            restarts = (
+                foresee(module, guard, outcome) if module.check_mode else restart(guard, outcome.restart_required)
+            )
     except _guard.Refused as refusal:
         module.fail_json(msg=f"a member waits for a restart: {refusal}", reasons=refusal.reasons)
     except Failed as error:

@@ -21,7 +21,9 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    description: Says what is due by the package lists that the host has. Fetches nothing.
+    description:
+      - Says what is due by the package lists that the host has, and warns when the guard would refuse it as things are.
+      - Fetches nothing.
   diff_mode:
     support: none
     description: Packages have no diff.
@@ -149,6 +151,8 @@ def main() -> None:
         else:
             due = _upgrade.read(given["packages"], given["units"])
             changed = bool(due.packages or due.units)
+            if changed and module.check_mode:
+                _guard_options.foresee(module, given["guard"])
             more["successor"] = upgrade(given, due) if changed and not module.check_mode else ""
     except _guard.Refused as refusal:
         module.fail_json(msg=f"{given['service']}: {refusal}", reasons=refusal.reasons)

@@ -104,6 +104,38 @@ def refused(lab: RunningLab, what: str, reason: str, *limit: str) -> None:
     assert {host: after[host] for host in hosts} == {host: before[host] for host in hosts}
 
 
+def foreseen(lab: RunningLab, what: str, reason: str) -> None:
+    """Check mode tells what refused() would meet, and succeeds."""
+    variables = {"postgresql": {"postgresql_max_connections": 210}, "etcd": {"etcd_snapshot_count": 10002}}[what]
+    result = lab.play(SITE, "--check", "--tags", what, "--extra-vars", json.dumps(variables))
+    assert result.returncode == 0, result.stdout[-3000:]
+    pattern = f"a run would be refused: {what}: data-.1 may not stop now: .*{reason}"
+    said = "".join(result.stderr.split())  # a warning is wrapped, at hyphens too
+    assert re.search(pattern.replace(" ", ""), said), result.stderr
+
+
+@pytest.mark.full
+def test_a_replica_is_behind_the_limit(lab: RunningLab) -> None:
+    """One replica takes WAL and replays none, as when its disk hangs; the other one is in sync.
+
+    Patroni resumes a replay that was merely paused.
+    """
+    service = load("postgresql", lab)
+    first = service.leader()
+    *_, behind = sorted(host for host in MEMBERS if host != first)
+    reason = rf"{behind} lags by \d+ bytes, and 16777216 is the limit"
+    with put_right(lab):
+        lab.run(behind, "pkill -STOP -f '[s]tartup recovering'")
+        try:
+            bulk = "SELECT number, repeat('x', 900) AS filler FROM generate_series(1, 30000) AS number"
+            service.sql(first, f"CREATE TABLE guard_bulk AS {bulk}")
+            foreseen(lab, "postgresql", reason)
+            refused(lab, "postgresql", reason)
+        finally:
+            lab.run(behind, "pkill -CONT -f '[s]tartup recovering'")
+            service.sql(first, "DROP TABLE IF EXISTS guard_bulk")
+
+
 def test_another_member_of_postgresql_is_down(lab: RunningLab) -> None:
     dead = next(host for host in MEMBERS if host != leader(lab))
     with put_right(lab):
@@ -151,6 +183,7 @@ def held(etcd: Etcd, key: str) -> Iterator[None]:
 def test_another_member_of_etcd_is_down(lab: RunningLab) -> None:
     with put_right(lab):
         lab.run("data-c1", "systemctl stop etcd")
+        foreseen(lab, "etcd", "data-c1 is down.*1 healthy of 3 voters would be left")
         refused(lab, "etcd", "data-c1 is down.*1 healthy of 3 voters would be left", "data-a1", "data-b1")
 
 

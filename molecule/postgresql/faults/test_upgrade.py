@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 import signal
 import subprocess
 import time
@@ -20,56 +19,19 @@ import pytest
 
 from tests.chaos.ledger import Ledger
 from tests.chaos.services import load
+from tests.integration import newer_packages
 from tests.integration.conftest import ROOT, RunningLab
 from tests.integration.postgresql_client import Cluster
 
 UPGRADE, SITE = ROOT / "playbooks/upgrade.yml", ROOT / "playbooks/site.yml"
 MEMBERS = ("data-a1", "data-b1", "data-c1")
 PACKAGES = ("patroni", "postgresql-17")
-LIST = "/etc/apt/sources.list.d/newer.list"
-
-# Prints an archive of a local repository: PACKAGES with a higher version, nothing else changed.
-REBUILD = r"""
-set -e
-rm -rf /var/tmp/newer && mkdir -p /var/tmp/newer/out && cd /var/tmp/newer
-for name in $PACKAGES; do
-  # What the archive has: what is installed may be an earlier product of this script.
-  apt-get -qq download "$name=$(apt-cache madison "$name" | cut -d'|' -f2 | tr -d ' ' | head -n 1)" 2>/dev/null
-done
-for deb in *.deb; do
-  dpkg-deb -R "$deb" tree
-  sed -i "s/^Version: .*/&+lab$SUFFIX/" tree/DEBIAN/control
-  dpkg-deb -Zgzip -z1 -b tree "out/$deb" >/dev/null
-  rm -rf tree
-done
-cd out
-for deb in *.deb; do
-  dpkg-deb -f "$deb"
-  printf 'Filename: ./%s\nSize: %s\nSHA256: %s\n\n' "$deb" "$(stat -c %s "$deb")" "$(sha256sum "$deb" | cut -d' ' -f1)"
-done > Packages
-tar -cf - .
-"""
-INSTALL = f"""
-set -e
-rm -rf /srv/newer && mkdir -p /srv/newer && tar -C /srv/newer -xf -
-echo 'deb [trusted=yes] file:/srv/newer ./' > {LIST}
-"""
-
-
-def root(lab: RunningLab, host: str, script: str, data: bytes = b"") -> bytes:
-    """Run a script on a host as root, with data on its standard input."""
-    argv = [*lab.lab.ssh_command(lab.address(host)), f"sudo sh -c {shlex.quote(script)}"]
-    return subprocess.run(argv, input=data, stdout=subprocess.PIPE, check=True, timeout=300).stdout
 
 
 def versions(lab: RunningLab) -> dict[str, set[str]]:
     """Versions of each package over the members."""
-    found: dict[str, set[str]] = {name: set() for name in PACKAGES}
-    for host in MEMBERS:
-        for line in lab.ssh(host, f"dpkg-query -W {' '.join(PACKAGES)}").stdout.splitlines():
-            name, version = line.split("\t")
-            found[name].add(version)
-    return found
+    found = newer_packages.versions(lab, MEMBERS, PACKAGES)
+    return {name: {versions[name] for versions in found.values()} for name in PACKAGES}
 
 
 def records(lab: RunningLab) -> list[dict[str, Any]]:
@@ -77,20 +39,10 @@ def records(lab: RunningLab) -> list[dict[str, Any]]:
     return [record for record in map(json.loads, lines) if record["operation"] == "upgrade"]
 
 
-def offer(lab: RunningLab, suffix: str) -> None:
-    """Let apt on every member know newer packages."""
-    for host in MEMBERS:
-        lab.ssh(host, f"sudo rm -f {LIST}; sudo apt-get -q update")
-    archive = root(lab, "data-a1", f"PACKAGES='{' '.join(PACKAGES)}' SUFFIX={suffix}\n{REBUILD}")
-    for host in MEMBERS:
-        root(lab, host, INSTALL, archive)
-
-
 @pytest.fixture(scope="module", autouse=True)
 def _no_leftovers(lab: RunningLab) -> Iterator[None]:
     yield
-    for host in MEMBERS:
-        lab.ssh(host, f"sudo rm -rf /srv/newer /var/tmp/newer {LIST}; sudo apt-get -q update")
+    newer_packages.withdraw(lab, MEMBERS)
 
 
 def refused(lab: RunningLab, reason: str, **variables: object) -> None:
@@ -119,7 +71,7 @@ def test_another_major_version_is_refused_before_anything_changes(lab: RunningLa
 
 @pytest.mark.full
 def test_an_open_transaction_stops_it_before_anything_changes(lab: RunningLab) -> None:
-    offer(lab, "1")
+    newer_packages.offer(lab, MEMBERS, PACKAGES, "1")
     sleep = "psql -d postgres -c 'BEGIN' -c 'SELECT 1' -c 'SELECT pg_sleep(60)' >/dev/null"
     lab.ssh("data-c1", f'sudo -u postgres setsid -f sh -c "{sleep}" </dev/null >/dev/null 2>&1; sleep 3')
     refused(lab, "a transaction has been open for", postgresql_upgrade_longest_transaction=1)
@@ -178,7 +130,7 @@ def test_replicas_first_the_leader_last_and_no_commit_is_lost(
 
 @pytest.mark.full
 def test_a_killed_upgrade_goes_on_where_it_was(lab: RunningLab, cluster: Cluster) -> None:
-    offer(lab, "2")
+    newer_packages.offer(lab, MEMBERS, PACKAGES, "2")
     run = subprocess.Popen(
         [ROOT / ".venv/bin/ansible-playbook", "-i", lab.inventory, UPGRADE, "--tags", "postgresql"],
         cwd=ROOT,

@@ -68,6 +68,11 @@ class Cluster:
             raise Failed("no space")
         self.log.append("announce")
 
+    def look(self) -> Holder | None:
+        if self.broken:
+            raise Failed("no space")
+        return self.holder
+
     def others(self) -> list[str]:
         return self.queue
 
@@ -186,3 +191,25 @@ def test_a_member_that_is_not_to_come_back() -> None:
     cluster = Cluster(lacks=["a is stopped"])
     cluster.stop(returns=False)
     assert cluster.log[-2:] == ["act", "let go"]
+
+
+@pytest.mark.parametrize(
+    ("cluster", "reasons"),
+    [
+        pytest.param(Cluster(), [], id="it may"),
+        pytest.param(Cluster(is_down=True, against=["no quorum"], holder=THEIRS), [], id="it is down anyway"),
+        pytest.param(
+            Cluster(against=["c is down"], holder=THEIRS),
+            ["c is down", f"another controller is at work: {THEIRS}"],
+            id="two reasons",
+        ),
+        pytest.param(
+            Cluster(against=["alarm NOSPACE"], broken=True),
+            ["alarm NOSPACE", "the cluster's lock in etcd can't be asked for: no space"],
+            id="no lock to be had",
+        ),
+    ],
+)
+def test_what_check_mode_foresees(cluster: Cluster, reasons: list[str]) -> None:
+    assert _guard.foresee(cluster, cluster, "a") == reasons
+    assert (cluster.log, cluster.now) == ([], 0.0), "nothing is taken or waited for"

@@ -12,6 +12,7 @@ import pytest
 
 from ansible_collections.holdfast.platform.plugins.module_utils import _guard, _patroni_restart, _wait
 from ansible_collections.holdfast.platform.plugins.module_utils._guard_postgresql import Member, State
+from ansible_collections.holdfast.platform.plugins.module_utils._patroni import Restart
 from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed
 
 A = Member("a", "leader", "running", timeline=1, position=1)
@@ -128,3 +129,16 @@ def test_a_refusal_leaves_the_rest_for_the_next_run() -> None:
     with pytest.raises(_guard.Refused, match="c is stopped"):
         cluster.carry_out()
     assert cluster.members["b"].pending_restart
+
+
+@pytest.mark.parametrize(
+    ("restart", "members", "name"),
+    [
+        (Restart(raised=("max_connections",)), (A, B, C), "b"),
+        (Restart(lowered=("max_connections",)), (A, B, C), "a"),
+        (Restart(raised=("max_connections",), lowered=("max_wal_senders",)), (A, B, C), "b"),
+        (Restart(other=("shared_buffers",)), (A,), "a"),
+    ],
+)
+def test_who_would_be_first_after_a_change(restart: Restart, members: tuple[Member, ...], name: str) -> None:
+    assert _patroni_restart.first(Cluster(*members).load(), restart) == name
