@@ -87,7 +87,7 @@ restore: venv ## put back the state of a time, SERVICE=postgresql TO='2026-11-21
 drill: venv ## restore the newest backup of SERVICE=postgresql onto the spare, prove it, and remove it
 	@begin=$$(date +%s); if [ -f '$(home)/lab.json' ] && [ '$(SITE)' = lab ]; then \
 		$(lab) renew '$(SPARE)' && $(play) playbooks/site.yml --tags base --limit '$(SPARE)' || exit 1; fi; \
-	$(play) playbooks/drill.yml --tags '$(SERVICE)' -e $(SERVICE)_drill_provisioned=$$(($$(date +%s) - begin)) $(ARGS)
+	$(play) playbooks/drill.yml --tags '$(SERVICE)' -e $(SERVICE)_drill_begun=$$begin $(ARGS)
 
 ## Zones that fail (ZONE=b)
 
