@@ -134,7 +134,7 @@ class Kill(Fault):
 class ControllerKilled(Fault):
     """The controller dies in the middle of a run: SIGKILL of the whole process group. Healing is to run it again."""
 
-    limits = Limits(gap=20.0, in_sync=300.0)
+    limits = Limits(gap=20.0, in_sync=None)  # healing is a whole run
     hold = 3.0
     hold_most = 600.0
     playbook: ClassVar[str]
@@ -175,12 +175,15 @@ class ControllerKilled(Fault):
             run.wait()
 
     def heal(self) -> None:
-        if self.done:
-            return
+        if not self.done:
+            self.again()
+            self.done = True
+
+    def again(self) -> None:
+        """The same run, to its end."""
         again = subprocess.run(
             self.argv(), cwd=ROOT, env=self.lab.environment(), stdin=subprocess.DEVNULL, capture_output=True,
             text=True, check=False, timeout=900,
         )  # fmt: skip
         if again.returncode:
             raise RuntimeError(f"the second run failed:\n{again.stdout[-3000:]}{again.stderr[-1000:]}")
-        self.done = True

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from random import Random
@@ -57,10 +57,12 @@ def await_writes(ledger: Ledger, since: float, until: float, least: float = 1.0)
         time.sleep(0.5)
 
 
-def perform(service: Service, name: str, random: Random) -> Round:
-    """Carry out one fault of a service and judge it. Whatever happens, it is healed."""
+def perform(service: Service, name: str, random: Random, meanwhile: Callable[[Fault], None] | None = None) -> Round:
+    """Carry out one fault of a service and judge it. Whatever happens, it is healed.
+
+    meanwhile: what a test looks at while the fault lasts.
+    """
     loads = [os.getloadavg()[0]]
-    run = secrets.token_hex(6)  # not by the seed: two rounds never share the rows of a ledger
     if trouble := await_sync(service, PATIENCE):
         return Round(name, [], "", {}, {}, loads, None, f"not fit to begin: {trouble}")
     fault = service.faults[name](service, random)
@@ -68,7 +70,7 @@ def perform(service: Service, name: str, random: Random) -> Round:
         fault.aim()
         if trouble := await_sync(service, PATIENCE):
             return Round(name, fault.victims, "", {}, {}, loads, None, f"not fit to begin: {trouble}")
-        return _under_load(service, name, fault, run, loads)
+        return _under_load(service, name, fault, loads, meanwhile or (lambda _: None))
     except Skipped as reason:
         say(f"SKIPPED {name}: {reason}")
         return Round(name, [], "", {}, {}, loads, None, str(reason), skipped=True)
@@ -77,8 +79,19 @@ def perform(service: Service, name: str, random: Random) -> Round:
             fault.clean()
 
 
-def _under_load(service: Service, name: str, fault: Fault, run: str, loads: list[float]) -> Round:
-    host = next(host for host in service.clients if fault.zone(host) not in fault.zones and host not in fault.victims)
+def outside(service: Service, fault: Fault) -> str:
+    """The best client that the fault does not reach: neither its zones nor its victims."""
+    for host in service.clients:
+        if host not in fault.victims and fault.zone(host) not in fault.zones:
+            return host
+    raise Skipped(f"no client of {service.name} is outside of {', '.join([*sorted(fault.zones), *fault.victims])}")
+
+
+def _under_load(
+    service: Service, name: str, fault: Fault, loads: list[float], meanwhile: Callable[[Fault], None]
+) -> Round:
+    host = outside(service, fault)
+    run = secrets.token_hex(6)  # not by the seed: two rounds never share the rows of a ledger
     before = service.figures()
     ledgers = [Ledger(service.lab, host), *([Ledger(service.lab, fault.inside, INSIDE)] if fault.inside else [])]
     ledger = ledgers[0]
@@ -98,7 +111,8 @@ def _under_load(service: Service, name: str, fault: Fault, run: str, loads: list
         try:
             fault.inject()
             ended = time.monotonic()
-            time.sleep(max(0.0, injected + fault.hold - ended))
+            meanwhile(fault)
+            time.sleep(max(0.0, injected + fault.hold - time.monotonic()))
             await_writes(ledger, ended + min(2.0, fault.hold), injected + fault.hold_most)
             loads.append(os.getloadavg()[0])
         finally:

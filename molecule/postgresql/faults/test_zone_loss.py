@@ -15,18 +15,15 @@ from typing import Any
 
 import pytest
 
+from tests.chaos.faults import Fault
 from tests.chaos.harness import perform
 from tests.chaos.report import table
-from tests.chaos.services import load
+from tests.chaos.services.postgresql import PostgreSQL
 from tests.integration.conftest import ROOT, RunningLab
 from tests.integration.postgresql_client import Cluster
 
 SITE, VERIFY = ROOT / "playbooks/site.yml", ROOT / "playbooks/verify.yml"
 MEMBERS = ("data-a1", "data-b1", "data-c1")
-
-
-def leader(members: dict[str, dict[str, Any]]) -> str:
-    return next(name for name, member in members.items() if member["Role"] == "Leader")
 
 
 def eventually(check: Callable[[], Any], seconds: float, what: str) -> Any:
@@ -57,37 +54,63 @@ def figures(lab: RunningLab, tmp_path: Path, *options: str) -> dict[str, Any]:
     return dict(json.loads(file.read_text(encoding="utf-8"))["services"])
 
 
-@pytest.mark.parametrize("fault", ["kill-postmaster", "zone-cut-in", "zone-kill"])
-def test_a_fault_under_load_loses_no_acknowledged_commit(
-    lab: RunningLab, fault: str, capsys: pytest.CaptureFixture[str]
+@pytest.fixture(scope="module")
+def service(lab: RunningLab) -> PostgreSQL:
+    """It asks the inventory once for all tests."""
+    return PostgreSQL(lab)
+
+
+def round_of(
+    service: PostgreSQL,
+    fault: str,
+    capsys: pytest.CaptureFixture[str],
+    meanwhile: Callable[[Fault], None] | None = None,
 ) -> None:
-    result = perform(load("postgresql", lab), fault, Random(1))  # noqa: S311
+    """A fault under load. Seconds are judged by `make chaos`: here they would be those of a busy machine."""
+    result = perform(service, fault, Random(1), meanwhile)  # noqa: S311
     with capsys.disabled():
         print(f"\n{table([result])}")
-    # Seconds are judged by `make chaos`: here they would be those of a busy machine.
     assert result.judgement is not None, result.reason
     assert (result.judgement.lost, result.judgement.nowhere) == ({}, {})
     assert result.judgement.in_sync is not None, result.reason
 
 
-def test_verify_names_what_a_lost_zone_takes_with_it_and_a_run_afterwards_changes_nothing(
-    lab: RunningLab, cluster: Cluster, tmp_path: Path
+# `make test` goes through these two, and through zone-kill below.
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "kill-postmaster",
+        "zone-cut-in",
+        *(
+            pytest.param(name, marks=pytest.mark.full)
+            for name in PostgreSQL.faults
+            if name not in ("kill-postmaster", "zone-cut-in", "zone-kill")
+        ),
+    ],
+)
+def test_a_fault_under_load_loses_no_acknowledged_commit(
+    service: PostgreSQL, fault: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    dead = leader(cluster())
-    zone = str(lab.containers[dead].labels["holdfast.zone"])
-    lab.lab.zone_kill(zone)
-    try:
-        lost = lab.play(VERIFY)
-        assert lost.returncode != 0
-        assert dead in lost.stdout
-        eventually(lambda: leader(cluster()) != dead, 90, "another leader")
-        new = leader(cluster())
-    finally:
-        lab.lab.zone_heal(zone)
-    eventually(lambda: healthy(lab), 120, "everything is back in sync after the zone was healed")
+    round_of(service, fault, capsys)
 
-    assert {name: service["changed"] for name, service in figures(lab, tmp_path).items() if service["changed"]} == {}
-    assert leader(cluster()) == new, "neither the zone's return nor a run moves a leader"
+
+def test_a_lost_zone_loses_no_commit_verify_names_it_and_a_run_afterwards_changes_nothing(
+    lab: RunningLab, service: PostgreSQL, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen: dict[str, Any] = {}
+
+    def verify(fault: Fault) -> None:
+        seen["verify"] = lab.play(VERIFY)
+        seen["dead"] = fault.victims[0]
+        eventually(lambda: service.leader() != fault.victims[0], 90, "another leader")
+        seen["leader"] = service.leader()
+
+    round_of(service, "zone-kill", capsys, verify)
+    assert seen["verify"].returncode != 0
+    assert seen["dead"] in seen["verify"].stdout
+    eventually(lambda: healthy(lab), 120, "everything is back in sync after the zone was healed")
+    assert {name: item["changed"] for name, item in figures(lab, tmp_path).items() if item["changed"]} == {}
+    assert service.leader() == seen["leader"], "neither the zone's return nor a run moves a leader"
 
 
 def test_a_run_on_one_member_alone_changes_nothing_and_harms_nobody(
@@ -104,14 +127,23 @@ def test_a_run_on_one_member_alone_changes_nothing_and_harms_nobody(
 @pytest.mark.parametrize(
     ("variables", "reason"),
     [
-        ({"postgresql_pool_mode": "statements"}, "postgresql_pool_mode"),
-        ({"postgresql_hba": [{"type": "host", "sources": ["0.0.0.0/0"]}]}, "type host must be"),
         ({"postgresql_leader_port": 70000}, "haproxy"),
-        ({"postgresql_parameters": {"work_mem": "{{ no_such_variable }}"}}, "no_such_variable"),
         ({"postgresql_retry_timeout": 30}, "ttl"),
-        (
-            {"postgresql_grants": [{"role": "nobody_declared_it", "database": "app", "privileges": ["CONNECT"]}]},
-            "nobody_declared_it",
+        *(
+            pytest.param(variables, reason, marks=pytest.mark.full)
+            for variables, reason in (
+                ({"postgresql_pool_mode": "statements"}, "postgresql_pool_mode"),
+                ({"postgresql_hba": [{"type": "host", "sources": ["0.0.0.0/0"]}]}, "type host must be"),
+                ({"postgresql_parameters": {"work_mem": "{{ no_such_variable }}"}}, "no_such_variable"),
+                (
+                    {
+                        "postgresql_grants": [
+                            {"role": "nobody_declared_it", "database": "app", "privileges": ["CONNECT"]}
+                        ]
+                    },
+                    "nobody_declared_it",
+                ),
+            )
         ),
     ],
 )
@@ -140,6 +172,7 @@ def test_the_clusters_configuration_is_reconciled_completely(lab: RunningLab, tm
     assert "changed" in str(done)
 
 
+@pytest.mark.full
 def test_a_setting_can_change_while_an_etcd_member_is_down(lab: RunningLab, tmp_path: Path) -> None:
     lab.ssh("data-c1", "sudo systemctl stop etcd")
     try:
@@ -157,6 +190,7 @@ def test_an_etcd_member_without_its_data_joins_again(lab: RunningLab, tmp_path: 
     eventually(lambda: healthy(lab), 60, "three healthy members of etcd")
 
 
+@pytest.mark.full
 def test_a_setting_that_etcd_dies_of_stops_one_member_and_no_more(lab: RunningLab, tmp_path: Path) -> None:
     fatal = json.dumps({"etcd_auto_compaction_retention": "a while"})
     result = lab.play(SITE, "--tags", "etcd", "--extra-vars", fatal)

@@ -73,15 +73,20 @@ class PostgreSQL(Service):
         """What a member answers to its superuser."""
         return self.lab.run(host, "runuser -u postgres -- psql -XAtq -v ON_ERROR_STOP=1 -d app", statement).strip()
 
-    def cluster(self) -> dict[str, dict[str, Any]]:
-        """Patroni's view of the members by name, asked of whichever answers first; `patronictl` would cost seconds."""
+    def view(self, host: str) -> dict[str, dict[str, Any]]:
+        """The members by name as Patroni of one member sees them; empty: no answer. `patronictl` costs seconds."""
         request = "printf 'GET /cluster HTTP/1.0\\r\\n\\r\\n'"
         tls = f"-quiet -verify_quiet -verify_return_error -CAfile {CA} -connect $(hostname):8008"
+        answer = self.lab.run(host, f"{request} | timeout 8 openssl s_client {tls} 2>/dev/null", check=False)
+        body = answer.partition("\n\n")[2]
+        members = json.loads(body).get("members", []) if body.startswith("{") else []
+        return {member["name"]: member for member in members}
+
+    def cluster(self) -> dict[str, dict[str, Any]]:
+        """What the first member that answers sees."""
         for host in self.members:
-            answer = self.lab.run(host, f"{request} | timeout 8 openssl s_client {tls} 2>/dev/null", check=False)
-            body = answer.partition("\n\n")[2]
-            if body.startswith("{") and "members" in (said := json.loads(body)):
-                return {member["name"]: member for member in said["members"]}
+            if members := self.view(host):
+                return members
         raise LabError("no member of Patroni answers")
 
     def leader(self) -> str:
@@ -107,18 +112,15 @@ class PostgreSQL(Service):
         return "", []
 
     def trouble(self) -> str:
-        try:
-            cluster = self.cluster()
-        except LabError as error:
-            return str(error)
-        problem = judge_members(cluster, self.members)
-        if not problem:
-            leader, answering = self.etcd()
-            missing = sorted(set(self.etcd_members) - set(answering))
-            problem = (
-                f"etcd does not answer on {', '.join(missing)}" if missing else "" if leader else "etcd has no leader"
-            )
-        return problem
+        # Who was cut off sees for a while what it saw before; so all have to agree.
+        for host in self.members:
+            seen = self.view(host)
+            if problem := judge_members(seen, self.members) if seen else "no answer":
+                return f"Patroni of {host}: {problem}"
+        leader, answering = self.etcd()
+        if missing := sorted(set(self.etcd_members) - set(answering)):
+            return f"etcd does not answer on {', '.join(missing)}"
+        return "" if leader else "etcd has no leader"
 
     def present(self, run: str) -> Mapping[str, Sequence[int]]:
         newest = self.sql(self.leader(), "SELECT pg_current_wal_flush_lsn()")
@@ -170,6 +172,12 @@ class _PostgreSQLFault(Fault):
         others = [host for host in self.service.members if host not in self.victims]
         self.random.shuffle(others)
         return others
+
+    def want_backup(self) -> None:
+        """Restores and upgrades are refused without one. Raises Skipped."""
+        backups = self.lab.run(self.victims[0], "runuser -u postgres -- pgbackrest info --output=json", check=False)
+        if not any(stanza.get("backup") for stanza in json.loads(backups or "[]")):
+            raise Skipped("PostgreSQL of this lab has no backup: make backup SERVICE=postgresql")
 
     def stop(self, host: str) -> None:
         """Kill a member, Patroni and PostgreSQL, so that it stays down; its etcd lives."""
@@ -413,6 +421,12 @@ class ControllerKilledSwitchover(faults.ControllerKilled, _PostgreSQLFault):
         parameters = json.dumps({"postgresql_parameters": {"max_worker_processes": workers}})
         self.options = ["--tags", "postgresql", "--extra-vars", parameters]
 
+    def clean(self) -> None:
+        """The parameter as it is declared."""
+        if self.done:
+            self.options = ["--tags", "postgresql"]
+            self.again()
+
     def ripe(self) -> bool:
         members = self.service.cluster()
         return members.get(self.victims[0], {}).get("role") != "leader" or "leader" not in {
@@ -425,13 +439,11 @@ class ControllerKilledRestore(faults.ControllerKilled, _PostgreSQLFault):
 
     what = "the controller dies in the middle of a restore"
     playbook = "playbooks/restore.yml"
-    limits = Limits(gap=None, in_sync=300.0)
+    limits = Limits(gap=None, in_sync=None)
 
     def aim(self) -> None:
         super().aim()
-        backups = self.lab.run(self.victims[0], "runuser -u postgres -- pgbackrest info --output=json", check=False)
-        if not any(stanza.get("backup") for stanza in json.loads(backups or "[]")):
-            raise Skipped("PostgreSQL of this lab has no backup: make backup SERVICE=postgresql")
+        self.want_backup()
 
     def inject(self) -> None:
         moment = time.time()
@@ -453,18 +465,62 @@ class ControllerKilledRestore(faults.ControllerKilled, _PostgreSQLFault):
             self.given_up = (self.given_up[0], time.time())
 
 
+# A package of a newer version, in a package source of the host's own.
+NEWER = """set -e
+rm -rf {place}; mkdir -p {place}; cd {place}
+version=$(dpkg-query -W -f '${{Version}}' patroni)
+apt-get -qq download "patroni=$version"
+mv patroni_*.deb old.deb
+dpkg-deb -R old.deb tree
+sed -i "s/^Version: .*/&+chaos/" tree/DEBIAN/control
+dpkg-deb -b tree new.deb >/dev/null
+size=$(stat -c %s new.deb) sum=$(sha256sum < new.deb | cut -d' ' -f1)
+(cat tree/DEBIAN/control; echo "Filename: ./new.deb"; echo "Size: $size"; echo "SHA256: $sum") > Packages
+rm -r tree
+echo 'deb [trusted=yes] file:{place} ./' > {source}
+"""
+# dpkg tells by the file's time when it unpacked a package; the old one is what runs, in all that counts.
+OLDER = """test -e {source} || exit 0
+rm {source}
+printf '#!/bin/sh\\nexit 101\\n' > /usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d
+dpkg -i --force-downgrade --force-confold {place}/old.deb >/dev/null 2>&1; status=$?
+rm -f /usr/sbin/policy-rc.d
+touch -d @0 /var/lib/dpkg/info/patroni.list
+rm -rf {place}
+apt-get -qq update
+exit $status
+"""
+
+
 class ControllerKilledUpgrade(faults.ControllerKilled, _PostgreSQLFault):
-    """With no newer package there, there is nothing to be in the middle of."""
+    """Patroni gets a newer version: the same program, repacked. The seed decides whether the controller dies while a
+    replica is upgraded, or later, when the leader hands over."""
 
     what = "the controller dies in the middle of an upgrade"
     playbook = "playbooks/upgrade.yml"
+    place = "/var/tmp/holdfast-chaos-packages"
+    source = "/etc/apt/sources.list.d/holdfast-chaos.list"
 
     def aim(self) -> None:
         super().aim()
+        self.want_backup()
         self.options = ["--tags", "postgresql"]
+        self.late = self.random.random() < 0.5
+        for host in self.service.members:
+            try:
+                self.lab.run(host, NEWER.format(place=self.place, source=self.source), timeout=180)
+            except LabError as error:
+                raise Skipped(f"Debian's package patroni can't be had: {error}") from error
 
     def ripe(self) -> bool:
-        return any(member["state"] not in ("running", "streaming") for member in self.service.cluster().values())
+        members = self.service.cluster()
+        if self.late:
+            return members.get(self.victims[0], {}).get("role") != "leader"
+        return any(member["state"] not in ("running", "streaming") for member in members.values())
+
+    def clean(self) -> None:
+        for host in self.service.members:
+            self.lab.run(host, OLDER.format(place=self.place, source=self.source), timeout=180)
 
 
 SERVICE = PostgreSQL
