@@ -75,7 +75,7 @@ options:
   state:
     description:
       - V(started) means enabled and running, with RV(steps) for O(effects).
-      - V(stopped) means stopped, in the reverse order, and disabled.
+      - V(stopped) means stopped, in the reverse order, and disabled; a unit that ended badly counts as stopped.
     type: str
     choices: [started, stopped]
     default: started
@@ -152,6 +152,10 @@ def act(given: Mapping[str, Any], steps: Sequence[_member.Step]) -> None:
     for step in steps:
         _member.carry_out(step, given["timeout"])
     if given["state"] == "stopped":
+        # Who was stopped on purpose has not failed, whatever a program said that ended in the middle of its start.
+        failed = [unit.name for unit in _member.read_units(given["units"]) if unit.active == "failed"]
+        if failed:
+            run(["systemctl", "reset-failed", "--", *failed])
         return
     if steps:
         _member.insist(_member.read_units(given["units"]))
