@@ -145,7 +145,7 @@ class Lab:
             self._remove_objects(client, str(home))
 
     def _prepare_home(self, client: docker.DockerClient, site: str, preferred: IPv4Network, proxy: str) -> None:
-        """The lab's directory: address range, keys, vault password. The range is reserved by its first network."""
+        """The lab's directory: address range, keys, vault password. The range is reserved by its rules in nft."""
         state = self._state()
         if not state:
             self.home.chmod(0o700)
@@ -159,7 +159,9 @@ class Lab:
             if not state:
                 # The site's own range is the default lab's, whichever is started first.
                 reserved = [] if self.name == DEFAULT else [preferred]
-                chosen = network.choose(preferred, [*_networks_in_use(client), *reserved])
+                others = network.masqueraded(machine.run(["nft", "list", "ruleset"]))
+                others.pop(self._table(), None)
+                chosen = network.choose(preferred, [*_networks_in_use(client), *reserved, *others.values()])
                 state = {"name": self.name, "site": site, "network": str(chosen)}
                 say(f"lab '{self.name}' takes {chosen}")
             self._write("lab.json", json.dumps({**state, "packages_proxy": proxy}, indent=2) + "\n")

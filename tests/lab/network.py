@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network
 
@@ -51,6 +52,12 @@ table ip {table} {{
     }}
 }}
 """
+
+
+def masqueraded(ruleset: str) -> dict[str, IPv4Network]:
+    """The networks that tables of `masquerade` are for, by table, from `nft list ruleset` of the machine."""
+    found = re.findall(r"^table ip (\S+) \{\n[^}]*ip saddr (\S+) ip daddr != \2 masquerade$", ruleset, re.MULTILINE)
+    return {table: IPv4Network(cidr) for table, cidr in found}
 
 
 def cut_rules(cuts: Mapping[str, str], zones: Mapping[str, Sequence[IPv4Network]]) -> str:

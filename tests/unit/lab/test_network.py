@@ -69,4 +69,7 @@ def test_cuts_are_read_back_from_the_router(cuts: dict[str, str]) -> None:
 
 def test_traffic_between_zones_keeps_its_addresses() -> None:
     rules = network.masquerade("holdfast_x", Net("10.77.0.0/16"))
+    shown = "table ip nat {\n\tchain POSTROUTING {\n\t}\n}\n" + rules.replace("    ", "\t").split("\n", 2)[2]
+    assert network.masqueraded(shown) == {"holdfast_x": Net("10.77.0.0/16")}
+    assert network.masqueraded("") == {}
     assert "ip saddr 10.77.0.0/16 ip daddr != 10.77.0.0/16 masquerade" in rules
