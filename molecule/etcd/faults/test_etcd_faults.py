@@ -97,7 +97,9 @@ def test_a_restore_that_was_killed_is_run_again_and_loses_nothing(etcd: Etcd) ->
     assert etcd.ctl("get --prefix /test/restore/").split() == ["/test/restore/kept", "before"]
     assert found["header"]["revision"] > before + 1_000_000_000
     assert etcd.ctl("get /holdfast/postgresql/none/sync").strip() == ""
-    assert kept(etcd) == {host: aside[host] + 2 for host in MEMBERS}, "what was there before either run"
+    # Once by the run that ended, and once more where the one that was killed had come to the swap.
+    more = {host: count - aside[host] for host, count in kept(etcd).items()}
+    assert set(more.values()) <= {1, 2}, more
     good(etcd.play("verify"))
 
 
