@@ -21,7 +21,11 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
 from ansible_collections.holdfast.platform.plugins.plugin_utils import _evidence, _site_ca
-from ansible_collections.holdfast.platform.plugins.plugin_utils._secret_store import declared_policies, open_store
+from ansible_collections.holdfast.platform.plugins.plugin_utils._secret_store import (
+    declared_policies,
+    open_store,
+    site_secrets,
+)
 from ansible_collections.holdfast.platform.plugins.plugin_utils._secrets import SecretsError
 
 ARGUMENTS = {
@@ -125,10 +129,9 @@ class ActionModule(ActionBase):
 
     def _secrets(self, variables: Mapping[str, Any]) -> list[str]:
         """Every value that must not get into the evidence."""
-        extra = self._templar.template(variables.get("site_secrets")) or {}
         try:
             store = open_store(variables, self._templar, self._loader)
-            owners = {*declared_policies(variables["groups"], json.loads(json.dumps(extra))), _site_ca.OWNER}
+            owners = {*declared_policies(variables["groups"], site_secrets(variables, self._templar)), _site_ca.OWNER}
             return [value for owner in owners for entry in store.read(owner).values() for value in entry.versions()]
         except SecretsError as error:
             raise _evidence.EvidenceError(f"can't tell whether a text holds a secret: {error}") from error

@@ -32,13 +32,11 @@ _raw:
   elements: str
 """
 
-import getpass
-import multiprocessing
-import os
-import socket
 from typing import Any
 
 from ansible.plugins.lookup import LookupBase
+
+from ansible_collections.holdfast.platform.plugins.plugin_utils import _controller
 
 
 class LookupModule(LookupBase):
@@ -46,6 +44,4 @@ class LookupModule(LookupBase):
 
     def run(self, *_: Any, **__: Any) -> list[str]:
         """Return a list that holds the text."""
-        # Ansible templates a task in a process of its own, a child of the run's.
-        parent = multiprocessing.parent_process()
-        return [f"{getpass.getuser()}@{socket.gethostname()}, process {parent.pid if parent else os.getpid()}"]
+        return [_controller.name()]

@@ -63,7 +63,8 @@ class SecretPolicy:
 
     kind: text, or ssh_key: an Ed25519 key pair, for which length and alphabet mean nothing.
     length: in characters; for base64 in bytes, before they are encoded.
-    alphabet: alnum, hex or base64. rotation: replace (two values hold for a while), alternate (users a and b), none.
+    alphabet: alnum, hex or base64.
+    rotation: replace (one value at a time), dual (two at once), alternate (users a and b), none.
     """
 
     owner: str
@@ -137,6 +138,7 @@ class Service:
     certificates: tuple[Certificate, ...]
     metrics: Endpoint | None
     probe: Endpoint | None
+    login: Endpoint | None
     backup: Backup | None
     uses: tuple[Use, ...]
     packages: tuple[str, ...]
@@ -332,6 +334,7 @@ def _service(name: str, document: Mapping[str, Any]) -> Service:
         certificates=tuple(certificate(key, given) for key, given in sorted(document.get("certificates", {}).items())),
         metrics=Endpoint(**document["metrics"]) if "metrics" in document else None,
         probe=Endpoint(**document["probe"]) if "probe" in document else None,
+        login=Endpoint(**document["login"]) if "login" in document else None,
         backup=backup(document["backup"]) if "backup" in document else None,
         uses=tuple(
             Use(name, other, given["secret"], tuple(given.get("prefixes", ())), tuple(given.get("forget", ())))
@@ -376,7 +379,7 @@ def _judged_ports(catalogue: Catalogue, service: Service) -> Iterator[Problem]:
                 yield Problem(file, key, source, "unknown service, tier or network", nearest(source, peers))
         if flow.to not in ports:
             yield Problem(file, f"flows[{number}].to", flow.to, "unknown port", nearest(flow.to, ports))
-    for key, endpoint in (("metrics", service.metrics), ("probe", service.probe)):
+    for key, endpoint in (("metrics", service.metrics), ("probe", service.probe), ("login", service.login)):
         if endpoint and endpoint.port not in ports:
             yield Problem(file, f"{key}.port", endpoint.port, "unknown port", nearest(endpoint.port, ports))
 

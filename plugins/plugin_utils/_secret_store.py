@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from ansible_collections.holdfast.platform.plugins.plugin_utils._catalogue impor
 from ansible_collections.holdfast.platform.plugins.plugin_utils._duration import format_duration
 from ansible_collections.holdfast.platform.plugins.plugin_utils._secrets import (
     Policy,
+    Secret,
     SecretsError,
     Store,
     check_name,
@@ -50,23 +52,43 @@ def read_value(store: Store, path: str, *, version: str = "current", check: bool
 
     Raises SecretsError that names the step or the descriptor key which would make the secret.
     """
-    owner, name = split_path(path)
-    secret = store.read(owner).get(name)
-    if secret is None:
-        policy = declared_policy(owner, name)
-        if check and version == "current":
-            return placeholder(f"{owner}/{name}", policy or Policy())
-        raise SecretsError(f"{path}: is not in {store.describe(owner)}; {_who_makes(owner, name, policy)}")
+    secret = read_secret(store, path, check=check and version == "current")
     value = getattr(secret, version)
     if not isinstance(value, str):
-        raise SecretsError(f"{path}: has no {version} value in {store.describe(owner)}")
+        raise SecretsError(f"{path}: has no {version} value in {store.describe(split_path(path)[0])}")
     return value
 
 
-def declared_policy(owner: str, name: str) -> Policy | None:
-    """The policy in the owner's descriptor, or None when no descriptor declares the secret."""
+def read_secret(
+    store: Store, path: str, extra: Mapping[str, Mapping[str, Any]] | None = None, *, check: bool = False
+) -> Secret:
+    """A secret with its versions. In check mode a missing one has a placeholder of the declared shape.
+
+    extra: the site's own declarations, for the policy of a placeholder. Raises SecretsError as `read_value` does.
+    """
+    owner, name = split_path(path)
+    secret = store.read(owner).get(name)
+    if secret is not None:
+        return secret
+    policy = declared_policy(owner, name, extra)
+    if check:
+        return Secret(placeholder(f"{owner}/{name}", policy or Policy()), "", policy=policy)
+    raise SecretsError(f"{path}: is not in {store.describe(owner)}; {_who_makes(owner, name, policy)}")
+
+
+def declared_policy(owner: str, name: str, extra: Mapping[str, Mapping[str, Any]] | None = None) -> Policy | None:
+    """The policy in the owner's descriptor or among the site's own, or None when nothing declares the secret."""
     service = _catalogue().services.get(owner)
-    return next((_policy(secret) for secret in service.secrets if secret.name == name), None) if service else None
+    declared = {secret.name: _policy(secret) for secret in service.secrets} if service else {}
+    for key, data in (extra or {}).get(owner, {}).items():
+        declared.setdefault(key, Policy.of(data or {}, f"extra.{owner}.{key}"))
+    return declared.get(name)
+
+
+def site_secrets(variables: Mapping[str, Any], templar: Any) -> dict[str, dict[str, Any]]:
+    """The secrets that the site itself declares (variable `site_secrets`), as plain texts and numbers."""
+    given: dict[str, dict[str, Any]] = json.loads(json.dumps(templar.template(variables.get("site_secrets")) or {}))
+    return given
 
 
 def declared_policies(

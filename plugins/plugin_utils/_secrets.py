@@ -14,7 +14,7 @@ import secrets
 import string
 from collections.abc import Mapping, MutableMapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -28,7 +28,10 @@ NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 ALPHABETS = {"alnum": string.ascii_letters + string.digits, "hex": "0123456789abcdef", "base64": ""}
 KINDS = ("text", "ssh_key")
-ROTATIONS = ("replace", "alternate", "none")
+ROTATIONS = ("replace", "dual", "alternate", "none")
+
+#: The two users of a secret that alternates, told apart by these suffixes.
+SLOTS = ("a", "b")
 
 # Placeholders of check mode come from this. Drawn when the module is first loaded: the inventory plugin loads it
 # in the main process, the workers that are forked later share it, so that one run sees one value for one name.
@@ -46,7 +49,8 @@ class Policy:
     kind: `text`, or `ssh_key`: an Ed25519 key pair, kept as its private part; length and alphabet mean nothing to it.
     length: characters for `alnum` and `hex`; bytes, before they are encoded, for `base64`.
     lifetime: span after which it is due for rotation (`90d`), or None.
-    rotation: `replace` keeps one value, `alternate` has two users in turn, `none` is never rotated.
+    rotation: what the service can do. `replace`: it knows one value at a time. `dual`: it accepts two at once.
+    `alternate`: it has two users, `<name>_a` and `<name>_b`, in turn. `none`: it is never rotated.
     """
 
     length: int = 32
@@ -89,47 +93,99 @@ class Policy:
 
 
 @dataclass(frozen=True)
+class Journal:
+    """How far a secret's rotation has come. It is written together with the values, so that the two can't differ.
+
+    id: of the rotation, for evidence. phase: the last one that is complete. began: ISO 8601 in UTC, also when `next`
+    was made. before: when the value in use before it was made. back: it was aborted and goes back to that value.
+    controller: the run that is at work on it, until the moment `until` (ISO 8601 in UTC) unless it says so again.
+    token: a number that grows with every run that takes it over; hosts refuse the smaller one (a fencing token).
+    """
+
+    id: str
+    phase: str
+    began: str
+    before: str
+    controller: str
+    until: str
+    token: int
+    back: bool = False
+
+    @classmethod
+    def of(cls, data: Any, where: str) -> Journal:
+        """Read the journal of an entry; raise SecretsError naming `where`."""
+        try:
+            journal = cls(**data)
+        except TypeError as error:
+            raise SecretsError(f"{where}.journal: is no journal of a rotation: {error}") from None
+        for key, value in vars(journal).items():
+            kind = {"token": int, "back": bool}.get(key, str)
+            if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+                raise SecretsError(f"{where}.journal.{key}: has to be of type {kind.__name__}")
+        return journal
+
+
+@dataclass(frozen=True)
 class Secret:
     """One secret of one owner with its versions.
 
     current: the value in use. previous: still valid while a rotation drains it. next: made, not yet in use.
+    retired: no longer valid, kept until a rotation has proved that it is refused.
     created: when `current` was made, ISO 8601 in UTC. policy: None for what is not drawn at random (keys of the CA).
+    slot: the user that `current` belongs to when the secret alternates; the other versions belong to the other user.
+    journal: of the rotation under way.
     """
 
     current: str = field(repr=False)
     created: str
     previous: str | None = field(default=None, repr=False)
     next: str | None = field(default=None, repr=False)
+    retired: str | None = field(default=None, repr=False)
     policy: Policy | None = None
+    slot: str = SLOTS[0]
+    journal: Journal | None = None
 
     @classmethod
     def of(cls, data: Any, where: str) -> Secret:
         """Read one entry of a file; raise SecretsError naming `where` and the key. Values stay out of the message."""
         if not isinstance(data, dict):
             raise SecretsError(f"{where}: is not a mapping with the key 'current'")
-        versions = {key: data.get(key) for key in ("current", "previous", "next")}
+        versions = {key: data.get(key) for key in ("current", "previous", "next", "retired")}
         for key, value in versions.items():
             if not (isinstance(value, str) and value) and (key == "current" or value is not None):
                 raise SecretsError(f"{where}.{key}: has to be a text that is not empty")
-        rest = {key: value for key, value in data.items() if key not in versions and key != "created"}
+        slot = data.get("slot", SLOTS[0])
+        if slot not in SLOTS:
+            raise SecretsError(f"{where}.slot: is {slot!r}, it has to be one of {', '.join(SLOTS)}")
+        rest = {key: value for key, value in data.items() if key not in {*versions, "created", "slot", "journal"}}
         return cls(
             **versions,  # type: ignore[arg-type]
             created=str(data.get("created", "")),
             policy=Policy.of(rest, where) if rest else None,
+            slot=slot,
+            journal=Journal.of(data["journal"], where) if "journal" in data else None,
         )
 
     def as_data(self) -> dict[str, Any]:
         """The entry as a file holds it."""
         data: dict[str, Any] = {"current": self.current, "created": self.created}
-        if self.previous is not None:
-            data["previous"] = self.previous
-        if self.next is not None:
-            data["next"] = self.next
+        for key in ("previous", "next", "retired"):
+            if getattr(self, key) is not None:
+                data[key] = getattr(self, key)
+        if self.slot != SLOTS[0]:
+            data["slot"] = self.slot
+        if self.journal:
+            data["journal"] = asdict(self.journal)
         return data | (self.policy.as_data() if self.policy else {})
 
     def versions(self) -> list[str]:
         """Every value that may still be in use or come into use, the current one first."""
-        return [value for value in (self.current, self.next, self.previous) if value is not None]
+        return [value for value in (self.current, self.next, self.previous, self.retired) if value is not None]
+
+    @property
+    def other_slot(self) -> str:
+        """The user that `current` does not belong to."""
+        return SLOTS[1 - SLOTS.index(self.slot)]
 
 
 class Store(Protocol):

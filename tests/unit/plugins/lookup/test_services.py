@@ -35,11 +35,19 @@ TEMPLATES = {
     "no clients": "{{ lookup('holdfast.platform.clients', 'postgresql') }}",
     "guarded": "{{ lookup('holdfast.platform.guarded_packages') }}",
 }
+SECRETS = {
+    "login": "{{ lookup('holdfast.platform.credentials', [entry | combine({'secret': 'postgresql/etcd'})]) }}",
+    "rotating": "{{ lookup('holdfast.platform.rotating', 'postgresql', 'added') }}",
+}
 WRONG = {
     "a term": "{{ lookup('holdfast.platform.names', 'etcd') }}",
     "two terms": "{{ lookup('holdfast.platform.clients', 'etcd', 'base') }}",
     "no term": "{{ lookup('holdfast.platform.clients') }}",
     "unknown": "{{ lookup('holdfast.platform.clients', 'etdc') }}",
+    "no secret": "{{ lookup('holdfast.platform.credentials', [{'path': '/etc/x'}]) }}",
+    "no mapping": "{{ lookup('holdfast.platform.postgresql_roles', 'x') }}",
+    "twice": "{{ lookup('holdfast.platform.postgresql_roles', {'x': {'secret': 'a/b', 'password': 'y'}}) }}",
+    "no phase": "{{ lookup('holdfast.platform.rotating', 'postgresql', 'add') }}",
     "a package": "{{ lookup('holdfast.platform.guarded_packages', 'etcd') }}",
 }
 
@@ -56,7 +64,10 @@ def secrets(directory: Path) -> None:
 def play(directory: Path, groups: dict[str, Any], limit: str, templates: dict[str, str]) -> dict[str, Any]:
     """Evaluate the templates on one host alone. Return the values, an error as its message."""
     inventory, book = directory / "hosts.yml", directory / "play.yml"
-    settings = {"secrets_vault_password_file": str(directory / "password")}
+    settings = {
+        "secrets_vault_password_file": str(directory / "password"),
+        "entry": {"user": "x", "database": "d"},
+    }
     inventory.write_text(yaml.safe_dump({"all": {"vars": settings, "children": groups}}), encoding="utf-8")
     tasks = [
         {"name": name, "ansible.builtin.debug": {"msg": template}, "ignore_errors": True}
@@ -94,14 +105,34 @@ CLIENT = {
 
 def test_a_member_of_both(tmp_path: Path) -> None:
     secrets(tmp_path)
-    values = play(tmp_path, BOTH, "db2", TEMPLATES | WRONG)
-    assert {name: values[name] for name in TEMPLATES} == {
+    values = play(tmp_path, BOTH, "db2", TEMPLATES | SECRETS | WRONG)
+    assert {name: values[name] for name in TEMPLATES | SECRETS} == {
         "names": MEMBERS,
         "one": 1,
         "clients": [CLIENT],
         "no clients": [],
         "guarded": ["etcd-.*", "haproxy", "patroni", "pgbackrest", "pgbouncer", "postgresql-.*"],
+        "login": [
+            {
+                "secret": "postgresql/etcd",
+                "user": "x",
+                "password": "right",
+                "login": {
+                    "kind": "postgresql",
+                    "name": "postgresql.internal",
+                    "hosts": ["10.0.1.11", "10.0.2.11", "10.0.3.11"],
+                    "port": 5000,
+                    "ca": "/etc/holdfast/ca.crt",
+                    "database": "d",
+                },
+            }
+        ],
+        "rotating": [],
     }
+    assert "credentials[0].secret: has to name a secret, <owner>/<name>" in values["no secret"]
+    assert "give one mapping of roles" in values["no mapping"]
+    assert "x: has a password and the secret a/b; give one of them" in values["twice"]
+    assert "one of the phases prepared, added" in values["no phase"]
     assert "give no terms: the names are those of the whole site" in values["a term"]
     assert "give one service, not 2 terms" in values["two terms"]
     assert "give one service, not 0 terms" in values["no term"]

@@ -112,7 +112,7 @@ def test_planned(opened: Open, catalogue: Catalogue) -> None:
     assert list(inventory.tier("edge")) == []
     assert inventory.admin() == ["192.0.2.0/24"]
     assert inventory.overrides() == {"etcd": {"client": 10001}}
-    assert sorted(inventory.groups_of_host()) == ["base", "etcd", "pool_data", "tier_data", "zone_a"]
+    assert sorted(inventory.groups_of_host()) == ["base", "credentials", "etcd", "pool_data", "tier_data", "zone_a"]
 
 
 def test_no_domain(opened: Open, catalogue: Catalogue) -> None:

@@ -101,7 +101,7 @@ def test_an_ssh_key_s_policy_is_kept_without_what_means_nothing_to_it() -> None:
         ({"length": "32"}, "length is '32'"),
         ({"length": True}, "length is True"),
         ({"alphabet": "words"}, "alphabet is 'words', it has to be one of alnum, hex, base64"),
-        ({"rotation": "never"}, "rotation is 'never', it has to be one of replace, alternate, none"),
+        ({"rotation": "never"}, "rotation is 'never', it has to be one of replace, dual, alternate, none"),
         ({"lifetime": "90"}, "lifetime: '90' is not a span of time"),
     ],
 )

@@ -1,0 +1,197 @@
+# Copyright: (c) 2026, Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Keep the journal of rotations: begin them, enter and finish their phases, turn them round, close them."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+
+from ansible_collections.holdfast.platform.plugins.plugin_utils import _controller, _rotation
+from ansible_collections.holdfast.platform.plugins.plugin_utils._secret_store import (
+    declared_policies,
+    open_store,
+    site_secrets,
+)
+from ansible_collections.holdfast.platform.plugins.plugin_utils._secrets import (
+    Policy,
+    Secret,
+    SecretsError,
+    Store,
+    generate,
+    split_path,
+    stamp,
+)
+
+ARGUMENTS = {
+    "state": {
+        "type": "str",
+        "choices": ["begun", "entered", "finished", "closed", "aborted", "fenced", "listed"],
+        "required": True,
+    },
+    "secrets": {"type": "list", "elements": "str", "default": []},
+    "due": {"type": "bool", "default": False},
+    "phase": {"type": "str", "choices": list(_rotation.PHASES)},
+    "owner": {"type": "str"},
+    "take_over": {"type": "bool", "default": False},
+}
+
+
+_LAST = timedelta(seconds=30)
+
+Change = Callable[[str, Secret], Secret]
+
+
+class ActionModule(ActionBase):
+    """Action `holdfast.platform.rotation`."""
+
+    _requires_connection = False  # fencing connects by itself
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Do what `state` says."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        _, validated = self.validate_argument_spec(
+            ARGUMENTS,
+            required_if=[("state", state, ("phase",)) for state in ("entered", "finished")]
+            + [("state", "fenced", ("owner",))],
+        )
+        given = json.loads(json.dumps(validated))  # plain texts
+        variables = task_vars or {}
+        try:
+            store = open_store(variables, self._templar, self._loader)
+            held = self._held(store, variables)
+            if given["state"] == "fenced":
+                return result | self._fence(given["owner"], held, given["take_over"], task_vars)
+            return result | self._carry_out(store, held, given)
+        except SecretsError as error:
+            raise AnsibleActionFail(str(error)) from error
+
+    def _held(self, store: Store, variables: Mapping[str, Any]) -> dict[str, Secret]:
+        """All secrets of the site by path."""
+        owners = sorted(declared_policies(variables["groups"], site_secrets(variables, self._templar)))
+        return {f"{owner}/{name}": secret for owner in owners for name, secret in store.read(owner).items()}
+
+    def _carry_out(self, store: Store, held: Mapping[str, Secret], given: Mapping[str, Any]) -> dict[str, Any]:
+        run = _rotation.Run(
+            _controller.name(),
+            datetime.now(UTC),
+            frozenset(
+                s.journal.controller for s in held.values() if s.journal and _controller.gone(s.journal.controller)
+            ),
+            given["take_over"],
+        )
+        state, phase = given["state"], given["phase"]
+        if state == "listed":
+            report = _report(held)
+            return {"changed": False, "rotations": report, "table": _table(report, run.now)}
+        mine = {path: s for path, s in held.items() if s.journal and s.journal.controller == run.controller}
+        turn = {path: s for path, s in mine.items() if _rotation.remaining(s)[:1] == ((phase,) if phase else ())}
+        if state == "begun":
+            chosen = _rotation.selected(held, given["secrets"], run.now, only_due=given["due"])
+        elif state == "aborted":
+            chosen = _rotation.selected(held, given["secrets"], run.now)
+        else:
+            chosen = turn
+        rotation = uuid.uuid4().hex[:12]
+
+        def change(path: str, secret: Secret) -> Secret:
+            if state == "begun":
+                return _rotation.begin(path, secret, generate(secret.policy or Policy()), rotation, run)
+            if state == "aborted":
+                return _rotation.abort(path, secret, run)
+            if state == "closed":
+                return _rotation.close(path, secret, run)
+            return (_rotation.enter if state == "entered" else _rotation.finish)(path, secret, phase, run)
+
+        after = _changed(store, chosen, change, check=self._task.check_mode)
+        return {"changed": after != dict(chosen), "rotations": _report(after)}
+
+    def _fence(
+        self, owner: str, held: Mapping[str, Secret], take_over: bool, task_vars: dict[str, Any] | None
+    ) -> dict[str, Any]:
+        """Let the host know which run is at work, and refuse the others."""
+        me = _controller.name()
+        owned = [secret for path, secret in held.items() if split_path(path)[0] == owner]
+        journals = [secret.journal for secret in owned if secret.journal]
+        tokens = [journal.token for journal in journals if journal.controller == me]
+        module = {"state": "fenced", "owner": owner, "controller": me, "token": max(tokens, default=0)}
+        # After the last phase the hosts need not keep others out for long.
+        last = all(secret.journal is None or _rotation.remaining(secret) in ((), ("retired",)) for secret in owned)
+        lease = _LAST if last else _rotation.LEASE
+        module |= {"lease": int(lease.total_seconds()), "take_over": take_over}
+        done = self._ask(module, task_vars)
+        # The host can't know that the run which it last heard of has died here.
+        if "holder" in done and _controller.gone(done["holder"]):
+            done = self._ask(module | {"gone": [done["holder"]]}, task_vars)
+        return done
+
+    def _ask(self, module: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
+        done: dict[str, Any] = self._execute_module(
+            "holdfast.platform.rotation", module_args=module, task_vars=task_vars
+        )
+        return done
+
+
+def _changed(store: Store, chosen: Mapping[str, Secret], change: Change, *, check: bool) -> dict[str, Secret]:
+    """Change the secrets, those of an owner in one transaction; in check mode find out whether they could be."""
+    owners: dict[str, list[str]] = {}
+    for path in chosen:
+        owners.setdefault(split_path(path)[0], []).append(path)
+    after: dict[str, Secret] = {}
+    for path, secret in chosen.items():  # all of them can be, before the first one is
+        after[path] = change(path, secret)
+    if check:
+        return after
+    for owner, paths in owners.items():
+        with store.transaction(owner) as held:
+            for path in paths:
+                name = split_path(path)[1]
+                held[name] = after[path] = change(path, held[name])
+    return after
+
+
+def _report(secrets: Mapping[str, Secret]) -> list[dict[str, Any]]:
+    return [_line(path, secret) for path, secret in sorted(secrets.items())]
+
+
+def _line(path: str, secret: Secret) -> dict[str, Any]:
+    """What may be known of a secret: never a value."""
+    at = _rotation.next_rotation(secret)
+    line: dict[str, Any] = {
+        "secret": path,
+        "created": secret.created,
+        "kind": secret.policy.rotation if secret.policy else "none",
+        "due": at.strftime("%Y-%m-%dT%H:%M:%SZ") if at else "",
+    }
+    if secret.journal:
+        journal = secret.journal
+        line |= {"id": journal.id, "phase": journal.phase, "began": journal.began, "controller": journal.controller}
+        line |= {"back": journal.back, "next_phase": next(iter(_rotation.remaining(secret)), "closed")}
+    return line
+
+
+def _table(report: list[dict[str, Any]], now: datetime) -> list[str]:
+    """The report as lines for people, one for each secret."""
+    rows = [("secret", "kind", "age", "next rotation", "under way")]
+    for line in report:
+        age = (now - datetime.fromisoformat(line["created"])).days if line["created"] else None
+        back = "going back, " if line.get("back") else ""
+        way = (
+            f"{back}'{line['phase']}' done, '{line['next_phase']}' next ({line['controller']})"
+            if "phase" in line
+            else ""
+        )
+        due = line["due"][:10] + (" (due)" if line["due"] and line["due"] <= stamp(now) else "")
+        rows.append((line["secret"], line["kind"], "?" if age is None else f"{age} d", due or "-", way))
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    return [
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[4]]).rstrip()
+        for row in rows
+    ]
