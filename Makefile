@@ -29,7 +29,7 @@ help: ## list what can be made
 
 ## A site on this machine (SITE=lab, an inventory; LAB=holdfast, its name here)
 
-.PHONY: site lab lab-status ssh secrets lab-down
+.PHONY: site lab lab-status ssh lab-down
 site: lab ## the lab, and its whole site on it
 	@$(play) playbooks/site.yml $(ARGS)
 	@$(lab) tour
@@ -42,11 +42,6 @@ lab-status: venv ## its hosts, zones and cuts
 
 ssh: venv ## log in to HOST=data-a1, or run CMD='...' there
 	@$(lab) ssh '$(HOST)' $(if $(CMD),"$$CMD")
-
-secrets: venv ## show the secrets that the lab keeps for a service, OWNER=postgresql
-	@test -f '$(home)/secrets/$(OWNER).yml' || { echo "error: OWNER=$(or $(OWNER),?) has no secrets in lab '$(LAB)';" \
-		"known: $(sort $(basename $(notdir $(wildcard $(home)/secrets/*.yml))))" >&2; exit 1; }
-	@PAGER=cat ansible-vault view --vault-password-file $(home)/vault-password '$(home)/secrets/$(OWNER).yml'
 
 lab-down: venv ## remove the lab
 	@$(lab) down
@@ -75,6 +70,18 @@ remove: venv ## take HOST=data-b1 out of its clusters, dead or alive; its data a
 
 evidence: venv ## the last operations, LAST=20, and whether their record can be trusted; read-only
 	@$(play) playbooks/evidence.yml -e evidence_last=$(or $(LAST),20) $(ARGS)
+
+## Secrets
+
+.PHONY: secrets rotate rotate-status rotate-abort
+secrets rotate-status: venv ## names, age, next rotation, and what is under way; never a value
+	@$(play) playbooks/secrets.yml $(ARGS)
+
+rotate: venv ## a new value for SECRET=postgresql/app_rw, or DUE=1 for all that are due, without an outage; goes on where it stopped
+	@$(play) playbooks/rotate.yml --extra-vars '{"rotate_secret": "$(SECRET)", "rotate_due": "$(DUE)"}' $(ARGS)
+
+rotate-abort: venv ## back to the old value of SECRET=postgresql/app_rw
+	@$(play) playbooks/rotate.yml --extra-vars '{"rotate_secret": "$(SECRET)", "rotate_abort": true}' $(ARGS)
 
 ## When things went wrong
 
