@@ -32,18 +32,22 @@ def secret(lab: RunningLab) -> Secret:
 
 
 @pytest.fixture(scope="session")
-def psql(lab: RunningLab, secret: Secret) -> Psql:
-    """Runs a statement as an application would: from the application host, over verified TLS, with a password."""
+def psql(lab: RunningLab) -> Psql:
+    """Runs a statement as an application would: from the application host, over verified TLS, with a password.
+
+    `user` is the role; who logs in is the one of its users whose turn it is.
+    """
+    credential = cache(lab.credential)
     lab.ssh(CLIENT_HOST, "command -v psql || sudo apt-get -qy install postgresql-client python3-psycopg2 >/dev/null")
 
     def run(
         sql: str, *, user: str = "app_rw", port: int = 5000, host: str = NAME, options: str = "sslmode=verify-full"
     ) -> Any:
-        target = f"host={host} port={port} dbname=app user={user} connect_timeout=5 {options}"
+        name, password = credential(f"postgresql/{user}")
+        target = f"host={host} port={port} dbname=app user={name} connect_timeout=5 {options}"
         target += " sslrootcert=/etc/holdfast/ca.crt"
         command = f"PGPASSWORD=$(cat) psql -XAtq -v ON_ERROR_STOP=1 {shlex.quote(target)} -c {shlex.quote(sql)}"
         argv = [*lab.lab.ssh_command(lab.address(CLIENT_HOST)), command]
-        password = secret(f"postgresql/{user}")
         return subprocess.run(argv, input=password, capture_output=True, text=True, check=False, timeout=60)
 
     return run

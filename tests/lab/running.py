@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from docker.models.containers import Container
 
@@ -67,20 +68,28 @@ class RunningLab:
 
     def secret(self, path: str) -> str:
         """A secret of the lab's site, as its owner would read it."""
-        expression = f"{{{{ lookup('holdfast.platform.secret', '{path}') }}}}"
+        return str(self._evaluated(f"lookup('holdfast.platform.secret', '{path}')"))
+
+    def credential(self, path: str) -> tuple[str, str]:
+        """User and password of today, as a program would find them in its file."""
+        found = self._evaluated(f"lookup('holdfast.platform.credentials', [{{'secret': '{path}'}}]) | first")
+        return str(found["user"]), str(found["password"])
+
+    def _evaluated(self, expression: str) -> Any:
+        """What an expression of the lab's site comes to."""
         argv = [
             "ansible",
             "-i",
             str(self.inventory),
-            "localhost",
+            "all[0]",
             "-m",
             "ansible.builtin.debug",
             "-a",
-            f"msg={expression}",
+            f"msg={{{{ {expression} }}}}",
         ]
         environment = self.environment(ANSIBLE_STDOUT_CALLBACK="ansible.builtin.oneline")
         said = subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
-        return str(json.loads(said.split("=>", 1)[1])["msg"])
+        return json.loads(said.split("=>", 1)[1])["msg"]
 
     def group(self, name: str) -> list[str]:
         """Hosts of a group of the inventory, sorted."""

@@ -96,7 +96,8 @@ def ledger(lab: RunningLab) -> Ledger:
     sql(lab, host, "ALTER TABLE app.kept OWNER TO app")
     assert lab.play(BACKUP, "--tags", "postgresql").returncode == 0
     sql(lab, host, "SELECT pg_sleep(1.1)")  # the time of a backup has whole seconds
-    sql(lab, host, "ALTER ROLE app_rw PASSWORD 'an old one'")  # what a backup or WAL resurrects
+    user, _ = lab.credential("postgresql/app_rw")
+    sql(lab, host, f"ALTER ROLE {user} PASSWORD 'an old one'")  # what a backup or WAL resurrects
     sql(lab, host, WRITE)
     sql(lab, host, f"SELECT pg_create_restore_point('{POINT}')")
     xid = sql(lab, host, "INSERT INTO app.kept (at) VALUES (clock_timestamp()) RETURNING pg_current_xact_id()")

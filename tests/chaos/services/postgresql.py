@@ -45,8 +45,8 @@ class PostgreSQL(Service):
         return [*self.lab.group("tier_app"), *self.members]
 
     @cached_property
-    def _password(self) -> str:
-        return self.lab.secret("postgresql/app_rw")
+    def _credential(self) -> tuple[str, str]:
+        return self.lab.credential("postgresql/app_rw")
 
     def prepare(self, host: str, run: str) -> Mapping[str, Any]:
         install = "apt-get -qy install python3-psycopg2 >/dev/null"
@@ -56,12 +56,13 @@ class PostgreSQL(Service):
             self.leader(),
             "SET ROLE app; CREATE TABLE IF NOT EXISTS app.chaos_ledger (run text NOT NULL, number bigint NOT NULL)",
         )
+        user, password = self._credential
         connection = {
             "host": NAME,
             "port": 5000,
             "dbname": "app",
-            "user": "app_rw",
-            "password": self._password,
+            "user": user,
+            "password": password,
             "sslmode": "verify-full",
             "sslrootcert": CA,
             "connect_timeout": 2,

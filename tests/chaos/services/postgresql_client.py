@@ -5,7 +5,12 @@
 
 from __future__ import annotations
 
+import json
+import math
+import random
+import time
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import psycopg2
@@ -16,14 +21,28 @@ UNSURE = ("08", "57", "58", "XX", "40003")
 
 
 class Client:
-    """One connection. settings: `run`, and the connection's parameters."""
+    """One connection. settings: `run`, and the connection's parameters.
+
+    With `credentials`, a JSON file has user and password, read for each connection; with `lifetime`, the least and the
+    most seconds, it connects anew after some time between them, as the connections of a pool do.
+    """
 
     def __init__(self, settings: dict[str, Any]) -> None:
+        self.settings = settings
         self.run = settings["run"]
-        self.connection = psycopg2.connect(**settings["connection"])
+        self._connect()
+
+    def _connect(self) -> None:
+        given, file = self.settings["connection"], self.settings.get("credentials")
+        self.connection = psycopg2.connect(**given, **(json.loads(Path(file).read_text()) if file else {}))
         self.connection.autocommit = True
+        lifetime = self.settings.get("lifetime")
+        self.until = time.monotonic() + random.uniform(*lifetime) if lifetime else math.inf  # noqa: S311
 
     def write(self, number: int) -> None:
+        if time.monotonic() > self.until:
+            self.close()
+            self._connect()
         self.connection.cursor().execute("INSERT INTO app.chaos_ledger VALUES (%s, %s)", [self.run, number])
 
     def refused(self, error: Exception) -> bool:
