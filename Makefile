@@ -78,7 +78,7 @@ secrets rotate-status: venv ## names, age, next rotation, and what is under way;
 	@$(play) playbooks/secrets.yml $(ARGS)
 
 rotate: venv ## a new value for SECRET=postgresql/app_rw, or DUE=1 for all that are due, without an outage; goes on where it stopped
-	@$(play) playbooks/rotate.yml --extra-vars '{"rotate_secret": "$(SECRET)", "rotate_due": "$(DUE)"}' $(ARGS)
+	@$(play) playbooks/rotate.yml --extra-vars '{"rotate_secret": "$(SECRET)", "rotate_due": $(if $(DUE),true,false)}' $(ARGS)
 
 rotate-abort: venv ## back to the old value of SECRET=postgresql/app_rw
 	@$(play) playbooks/rotate.yml --extra-vars '{"rotate_secret": "$(SECRET)", "rotate_abort": true}' $(ARGS)

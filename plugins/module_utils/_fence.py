@@ -55,7 +55,7 @@ def judge(held: Lease | None, wanted: Lease, now: float, gone: frozenset[str] | 
     if held.until > now and gone is not None and held.controller not in gone:
         return (
             f"{held.controller} is at work on a rotation, for another {held.until - now:.0f} s as this host knows; "
-            "nothing was changed here. Wait for it, or say that it is dead with rotation_take_over=true"
+            "nothing was changed here. Wait for it, or say that it is dead with rotate_take_over=true"
         )
     return ""
 

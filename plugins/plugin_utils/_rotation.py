@@ -101,7 +101,7 @@ def take(path: str, secret: Secret, run: Run) -> Secret:
         raise SecretsError(
             f"{path}: {journal.controller} is at work on its rotation, phase after '{journal.phase}'; nothing was "
             f"changed. Wait for it; when it died, it is taken for dead at {journal.until}, or at once with "
-            "rotation_take_over=true"
+            "rotate_take_over=true"
         )
     return replace(
         secret,
