@@ -163,6 +163,7 @@ def test_another_controller_is_at_work_on_postgresql(lab: RunningLab, etcd: Etcd
         refused(lab, "postgresql", "alice@laptop, process 7 holds the lock for data-x9")
 
 
+@pytest.mark.full
 def test_another_controller_is_at_work_on_etcd(lab: RunningLab, etcd: Etcd) -> None:
     with put_right(lab), held(etcd, "/holdfast/etcd/guard/lock"):
         refused(lab, "etcd", "alice@laptop, process 7 holds the lock for data-x9")
@@ -187,6 +188,7 @@ def test_another_member_of_etcd_is_down(lab: RunningLab) -> None:
         refused(lab, "etcd", "data-c1 is down.*1 healthy of 3 voters would be left", "data-a1", "data-b1")
 
 
+@pytest.mark.full
 def test_an_etcd_learner(lab: RunningLab, etcd: Etcd) -> None:
     with put_right(lab):
         url = f"https://{lab.address('spare-b1')}:2380"
@@ -199,6 +201,7 @@ def test_an_etcd_learner(lab: RunningLab, etcd: Etcd) -> None:
             etcd("cluster/member/remove", {"ID": member["ID"]})
 
 
+@pytest.mark.full
 def test_an_etcd_alarm(lab: RunningLab, etcd: Etcd) -> None:
     members = etcd("cluster/member/list", {})["members"]
     assert isinstance(members, list)
@@ -227,7 +230,10 @@ def outages(lab: RunningLab, since: float) -> list[tuple[float, float, str]]:
     return sorted(found)
 
 
-@pytest.mark.parametrize(("connections", "leader_first"), [(230, False), (200, True)], ids=["raise", "lower"])
+@pytest.mark.parametrize(
+    ("connections", "leader_first"),
+    [pytest.param(230, False, id="raise"), pytest.param(200, True, id="lower", marks=pytest.mark.full)],
+)
 def test_restarts_go_one_by_one_in_the_right_order_and_lose_no_commit(
     lab: RunningLab, connections: int, leader_first: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
