@@ -101,10 +101,12 @@ class _Session:
         body = self._exactly(struct.unpack("!i", self._exactly(4))[0] - 4)
         if kind == b"E":
             said = {part[:1]: part[1:].decode(errors="replace") for part in body.split(b"\0") if part}
-            message = f"{self.where}: {said.get(b'M', 'an error without a message')}"
-            # PgBouncer before 1.21 says 08P01 for everything that it refuses.
-            refused = said.get(b"C", "").startswith("28") or "authentication failed" in said.get(b"M", "")
-            raise (Refused if refused else Failed)(message)
+            message = said.get(b"M", "an error without a message")
+            # PgBouncer has its own words, and a code that says nothing (08P01): the second ones for a role that can't
+            # log in, which it has not met before.
+            words = any(text in message for text in ("authentication failed", "no such user"))
+            refused = said.get(b"C", "").startswith("28") or words
+            raise (Refused if refused else Failed)(f"{self.where}: {message}")
         return kind, body
 
     def _exactly(self, count: int) -> bytes:

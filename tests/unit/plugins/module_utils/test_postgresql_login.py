@@ -101,6 +101,7 @@ def test_the_wrong_password() -> None:
     [
         (saying(error("28000", 'role "app_a" is not permitted to log in')), Refused, "not permitted to log in"),
         (saying(error("08P01", "SASL authentication failed")), Refused, "SASL authentication failed"),
+        (saying(error("08P01", "no such user")), Refused, "no such user"),
         (saying(error("53300", "too many connections")), Failed, "too many connections"),
         (saying(error("3D000", 'database "app" does not exist')), Failed, "does not exist"),
         (saying(authentication(3)), Failed, "wants a password in the clear; only SCRAM-SHA-256 is given"),
