@@ -251,29 +251,61 @@ SELECT pg_is_in_recovery(),
        pg_last_wal_replay_lsn()::text,
        (SELECT wait_event FROM pg_stat_activity WHERE backend_type = 'startup'),
        (pg_control_recovery()).min_recovery_end_timeline,
-       (pg_control_checkpoint()).timeline_id
+       (pg_control_checkpoint()).timeline_id,
+       (SELECT json_object_agg(name, setting) FROM pg_settings WHERE name = ANY (%s))
 """
+_INSUFFICIENT = "insufficient parameter settings"
+
+
+def outgrown(control: Mapping[str, str], running: Mapping[str, str]) -> list[str]:
+    """Names of the settings that the WAL has raised above those that the server runs with.
+
+    control: what pg_controldata prints; it follows the WAL. Such a server pauses, or ends, before its target.
+    """
+    return [name for name, key in MINIMUMS.items() if int(control.get(key, 0)) > int(running.get(name, 0))]
 
 
 def wait(
-    place: Place, target: choice.Target, connect: Callable[[], Any], error: type[Exception], timeout: float
+    place: Place,
+    target: choice.Target,
+    connect: Callable[[], Any],
+    error: type[Exception],
+    timeout: float,
+    today: Mapping[str, Any],
 ) -> Reached:
     """Wait until recovery has come to its target, or, for the newest state, to the end of the WAL.
 
-    The end of the WAL: the process that replays waits to ask again for what no source had (wait event
+    A server whose WAL raises a setting that a standby needs is started again with what it says; today: the parameters
+    to start with. The end of the WAL: the process that replays waits to ask again for what no source had (wait event
     RecoveryRetrieveRetryInterval), twice at the same place. Raises Failed with the reason when the server ends, or
     timeout (seconds) is over.
     """
     end, before = time.monotonic() + timeout, ""
+    raised: list[dict[str, str]] = []
+
+    def again() -> bool:
+        """Start with what the control file says by now, unless that was done already."""
+        control = {key: value for key, value in controldata(place).items() if key in MINIMUMS.values()}
+        if control in raised:
+            return False
+        raised.append(control)
+        stop(place)
+        start(place, today)
+        return True
+
     while time.monotonic() < end:
         try:
             session = connect()
             try:
-                recovering, pause, moment, lsn, event, timeline, checkpoint = query(session, _STANDING)
+                recovering, pause, moment, lsn, event, timeline, checkpoint, running = query(
+                    session, _STANDING, [list(MINIMUMS)]
+                )
             finally:
                 session.close()
         except error:
             if not active(place.unit):
+                if _INSUFFICIENT in words(place.unit) and again():
+                    continue
                 raise Failed(judge(words(place.unit), target)) from None
             starved = _STARVED.search(words(place.unit))
             if starved:
@@ -284,6 +316,8 @@ def wait(
             time.sleep(0.3)
             continue
         now = Reached(moment, lsn or "", max(timeline or 0, checkpoint or 0), "recovered" if recovering else "promoted")
+        if recovering and pause == "paused" and outgrown(controldata(place), running) and again():
+            continue
         if not recovering or pause == "paused":
             return now
         idle = event == "RecoveryRetrieveRetryInterval"

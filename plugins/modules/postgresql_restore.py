@@ -356,7 +356,9 @@ def recover(given: Mapping[str, Any]) -> rules.Operation:
 def stand(given: Mapping[str, Any], operation: rules.Operation) -> server.Reached:
     """Wait until recovery stands where it should, and make sure that it does."""
     where = place(given)
-    reached = server.wait(where, operation.target, connector(where), error=DRIVER_ERROR, timeout=given["timeout"])
+    reached = server.wait(
+        where, operation.target, connector(where), DRIVER_ERROR, given["timeout"], given["parameters"]
+    )
     if operation.target.kind == "newest" and reached.state != "promoted":
         known = [
             choice.Repository(int(key), "", {operation.backup.system: wal}) for key, wal in operation.newest_wal.items()

@@ -24,6 +24,18 @@ def test_settings_keep_everybody_out_and_suffice_for_the_backup_and_for_today() 
 
 
 @pytest.mark.parametrize(
+    ("running", "names"),
+    [
+        ({"max_connections": "150", "max_worker_processes": "8"}, []),
+        ({"max_connections": "200", "max_worker_processes": "7"}, ["max_worker_processes"]),
+        ({"max_connections": "149", "max_worker_processes": "9"}, ["max_connections"]),
+    ],
+)
+def test_a_server_that_the_wal_has_outgrown(running: dict[str, str], names: list[str]) -> None:
+    assert recovery.outgrown(CONTROL, running) == names
+
+
+@pytest.mark.parametrize(
     ("words", "target", "reason"),
     [
         (
