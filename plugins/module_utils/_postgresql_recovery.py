@@ -270,6 +270,7 @@ def wait(
     target: choice.Target,
     connect: Callable[[], Any],
     error: type[Exception],
+    *,
     timeout: float,
     today: Mapping[str, Any],
 ) -> Reached:

@@ -143,7 +143,9 @@ def restore(given: Mapping[str, Any]) -> dict[str, Any]:
     fetched = server.fetch(where, target, backup, given["timeout"])
     begin = time.monotonic()
     server.start(where, given["parameters"])
-    reached = server.wait(where, target, lambda: connect(where), DRIVER_ERROR, given["timeout"], given["parameters"])
+    reached = server.wait(
+        where, target, lambda: connect(where), DRIVER_ERROR, timeout=given["timeout"], today=given["parameters"]
+    )
     problem = server.complete(reached, stock.repositories, backup)
     if problem:
         raise Failed(problem)

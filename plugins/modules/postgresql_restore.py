@@ -357,7 +357,7 @@ def stand(given: Mapping[str, Any], operation: rules.Operation) -> server.Reache
     """Wait until recovery stands where it should, and make sure that it does."""
     where = place(given)
     reached = server.wait(
-        where, operation.target, connector(where), DRIVER_ERROR, given["timeout"], given["parameters"]
+        where, operation.target, connector(where), DRIVER_ERROR, timeout=given["timeout"], today=given["parameters"]
     )
     if operation.target.kind == "newest" and reached.state != "promoted":
         known = [
