@@ -29,8 +29,7 @@ EXAMPLES = r"""
 RETURN = r"""
 _raw:
   description:
-    - One item, which is the list of secrets, each with C(name), C(kind) (its policy's rotation), C(old) and C(new), the
-      suffixes of the two users of a secret that alternates, and empty for others.
+    - One item, which is the list of the secrets' names.
   type: list
   elements: list
 """
@@ -42,15 +41,13 @@ from ansible.plugins.lookup import LookupBase
 
 from ansible_collections.holdfast.platform.plugins.plugin_utils import _controller, _rotation
 from ansible_collections.holdfast.platform.plugins.plugin_utils._secret_store import open_store
-from ansible_collections.holdfast.platform.plugins.plugin_utils._secrets import Secret, SecretsError
+from ansible_collections.holdfast.platform.plugins.plugin_utils._secrets import SecretsError
 
 
 class LookupModule(LookupBase):
     """`lookup('holdfast.platform.rotating', owner, phase)`."""
 
-    def run(
-        self, terms: list[str], variables: dict[str, Any] | None = None, **kwargs: Any
-    ) -> list[list[dict[str, str]]]:
+    def run(self, terms: list[str], variables: dict[str, Any] | None = None, **kwargs: Any) -> list[list[str]]:
         """Return a list that holds the list."""
         self.set_options(var_options=variables, direct=kwargs)
         if len(terms) != 2 or terms[1] not in _rotation.PHASES:
@@ -59,18 +56,7 @@ class LookupModule(LookupBase):
         try:
             store = open_store(variables or {}, self._templar, self._loader)
             return [
-                [
-                    _shown(name, secret)
-                    for name, secret in store.read(owner).items()
-                    if _rotation.at(secret, phase, _controller.name())
-                ]
+                [name for name, secret in store.read(owner).items() if _rotation.at(secret, phase, _controller.name())]
             ]
         except SecretsError as error:
             raise AnsibleError(str(error)) from error
-
-
-def _shown(name: str, secret: Secret) -> dict[str, str]:
-    kind = secret.policy.rotation if secret.policy else "none"
-    new, old = (secret.other_slot, secret.slot) if secret.next is not None else (secret.slot, secret.other_slot)
-    alternates = kind == "alternate"
-    return {"name": name, "kind": kind, "old": f"_{old}" if alternates else "", "new": f"_{new}" if alternates else ""}
