@@ -15,6 +15,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.holdfast.platform.plugins.plugin_utils import _controller, _rotation
+from ansible_collections.holdfast.platform.plugins.plugin_utils._columns import aligned
 from ansible_collections.holdfast.platform.plugins.plugin_utils._secret_store import (
     declared_policies,
     open_store,
@@ -43,7 +44,7 @@ ARGUMENTS = {
     "take_over": {"type": "bool", "default": False},
 }
 
-
+#: How long hosts keep others out after the last phase.
 _LAST = timedelta(seconds=30)
 
 Change = Callable[[str, Secret], Secret]
@@ -122,7 +123,6 @@ class ActionModule(ActionBase):
         journals = [secret.journal for secret in owned if secret.journal]
         tokens = [journal.token for journal in journals if journal.controller == me]
         module = {"state": "fenced", "owner": owner, "controller": me, "token": max(tokens, default=0)}
-        # After the last phase the hosts need not keep others out for long.
         last = all(secret.journal is None or _rotation.remaining(secret) in ((), ("retired",)) for secret in owned)
         lease = _LAST if last else _rotation.LEASE
         module |= {"lease": int(lease.total_seconds()), "take_over": take_over}
@@ -168,7 +168,7 @@ def _line(path: str, secret: Secret) -> dict[str, Any]:
         "secret": path,
         "created": secret.created,
         "kind": secret.policy.rotation if secret.policy else "none",
-        "due": at.strftime("%Y-%m-%dT%H:%M:%SZ") if at else "",
+        "due": stamp(at) if at else "",
     }
     if secret.journal:
         journal = secret.journal
@@ -190,8 +190,4 @@ def _table(report: list[dict[str, Any]], now: datetime) -> list[str]:
         )
         due = line["due"][:10] + (" (due)" if line["due"] and line["due"] <= stamp(now) else "")
         rows.append((line["secret"], line["kind"], "?" if age is None else f"{age} d", due or "-", way))
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    return [
-        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[4]]).rstrip()
-        for row in rows
-    ]
+    return aligned(rows)

@@ -23,6 +23,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.holdfast.platform.plugins.plugin_utils._columns import aligned
+
 START = "0" * 64  # `previous` of the first record
 OUTCOMES = ("started", "succeeded", "failed")
 # Longest reason and longest figure, in characters.
@@ -302,11 +304,7 @@ def table(records: Sequence[Record], last: int) -> list[str]:
         entry["outcome"] = outcome
     shown = list(order.values())[-last:]
     rows = [("time (UTC)", "who", "operation", "service", "outcome", "seconds", "figures")] + [_row(e) for e in shown]
-    widths = [max(len(row[column]) for row in rows) for column in range(6)]
-    return [
-        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[6]]).rstrip()
-        for row in rows
-    ]
+    return aligned(rows)
 
 
 def _row(entry: Record) -> tuple[str, str, str, str, str, str, str]:

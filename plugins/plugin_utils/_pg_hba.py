@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ansible_collections.holdfast.platform.plugins.plugin_utils._columns import aligned
+
 _KEYS = ("type", "database", "user", "sources", "method", "options")
 #: Method by type: nothing but a refusal goes over an unencrypted connection, and nobody is trusted.
 _METHODS = {
@@ -27,11 +29,7 @@ def lines(rules: Any) -> list[str]:
     if not isinstance(rules, Sequence) or isinstance(rules, str):
         raise ValueError(f"a list of rules is needed, not {rules!r}")  # noqa: TRY004 - one error for all
     rows = [row for index, rule in enumerate(rules) for row in _rows(f"rule {index}", rule)]
-    widths = [max((len(row[column]) for row in rows), default=0) for column in range(4)]
-    return [
-        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[4]]).rstrip()
-        for row in rows
-    ]
+    return aligned(rows)
 
 
 def _rows(where: str, rule: Any) -> Iterator[tuple[str, str, str, str, str]]:
