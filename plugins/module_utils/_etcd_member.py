@@ -8,11 +8,11 @@ The live cluster is asked; a place in the inventory decides nothing.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ansible_collections.holdfast.platform.plugins.module_utils import _durable
 from ansible_collections.holdfast.platform.plugins.module_utils._etcd import (
     DEADLINE_EXCEEDED,
     FAILED_PRECONDITION,
@@ -177,12 +177,7 @@ def begin(unit: str, path: Path, content: str) -> None:
 
     The start is not waited for: members of a new cluster wait for each other.
     """
-    temporary = path.with_name(f".{path.name}.new")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    _durable.write(path, content)
     run(["systemctl", "daemon-reload"])
     run(["systemctl", "start", "--no-block", "--", unit])
 

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 import re
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from ansible_collections.holdfast.platform.plugins.module_utils import _durable
 from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed
 
 ROOT = Path("/var/lib/holdfast/rotation")
@@ -73,12 +73,7 @@ def take(owner: str, wanted: Lease, *, gone: frozenset[str] | None = frozenset()
             refusal = judge(held, wanted, time.time(), gone)
             if held and refusal:
                 raise Held(held.controller, refusal)
-            new = path.with_suffix(".new")
-            with new.open("w", encoding="utf-8") as file:
-                json.dump(asdict(wanted), file)
-                file.flush()
-                os.fsync(file.fileno())
-            new.replace(path)
+            _durable.write(path, json.dumps(asdict(wanted)))
     except OSError as error:
         raise Failed(f"{path}: this host can't keep who rotates its secrets: {error.strerror}") from error
 

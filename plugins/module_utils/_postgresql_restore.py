@@ -10,13 +10,13 @@ others stopped, the cluster's key in etcd removed, and the restorer promoted. Un
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.holdfast.platform.plugins.module_utils import _durable
 from ansible_collections.holdfast.platform.plugins.module_utils import _pgbackrest_choice as choice
 from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed
 
@@ -101,12 +101,7 @@ def read(path: Path) -> Operation | None:
 def write(path: Path, operation: Operation) -> None:
     """Keep the record, so that it survives a loss of power."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = path.with_suffix(".new")
-    with draft.open("w", encoding="utf-8") as file:
-        json.dump(dump(operation), file)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+    _durable.write(path, json.dumps(dump(operation)))
 
 
 def look_from(data: Mapping[str, Any]) -> Look:
