@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import csv
 import io
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ansible_collections.holdfast.platform.plugins.module_utils._run import run
+from ansible_collections.holdfast.platform.plugins.module_utils._wait import REAL, until
 
 SOCKETS = "/var/run/postgresql"
 SYSTEM_USER = "postgres"
@@ -67,20 +67,29 @@ def read(pooler_port: int) -> list[Session]:
 
 
 def wait(
-    users: Sequence[str], look: Callable[[], list[Session]], timeout: float, *, quiet: float = 0, pause: float = 1
+    users: Sequence[str],
+    look: Callable[[], list[Session]],
+    timeout: float,
+    *,
+    quiet: float = 0,
+    pause: float = 1,
 ) -> list[Session]:
     """Look until none of the users was logged in for `quiet` seconds, or timeout (seconds) is over; return who is.
 
     A client may have read the old credential and not have connected yet: that is what the quiet time is for.
     """
-    end, since = time.monotonic() + timeout, 0.0
-    while True:
+    left: list[Session] = []
+    since: float | None = None
+
+    def trouble() -> str:
+        nonlocal left, since
         left = sorted(session for session in look() if session.user in users)
-        now = time.monotonic()
-        since = 0.0 if left else since or now
-        if now >= end or (since and now >= since + quiet):
-            return left
-        time.sleep(pause)
+        now = REAL.now()
+        since = None if left else now if since is None else since
+        return "" if since is not None and now >= since + quiet else "somebody may come back"
+
+    until(trouble, timeout, pause)
+    return left
 
 
 def told(sessions: Sequence[Session]) -> str:
