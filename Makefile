@@ -147,8 +147,9 @@ molecule: export MOLECULE_GLOB := molecule/*/molecule.yml
 molecule: export HOLDFAST_LAB := molecule
 # One at a time: they share the lab `molecule`. Status 75 says that another run has it.
 molecule: venv ## Molecule scenarios, each on fresh hosts; SCENARIO=x for one
-	@mkdir -p .cache
-	@flock --close --nonblock --conflict-exit-code 75 .cache/molecule.lock molecule test $(if $(SCENARIO),--scenario-name $(SCENARIO),--all)
+	@mkdir -p .cache; export HOLDFAST_FAILURES=$$(mktemp); \
+		flock --close --nonblock --conflict-exit-code 75 .cache/molecule.lock molecule test $(if $(SCENARIO),--scenario-name $(SCENARIO),--all); \
+		status=$$?; cat $$HOLDFAST_FAILURES >&2; rm $$HOLDFAST_FAILURES; exit $$status
 
 chaos: lab ## faults under load, judged by a ledger, on the site of LAB; SERVICE=postgresql, FAULT=zone-kill for one, SEED=7
 	@.venv/bin/python -m tests.chaos --service '$(SERVICE)' $(if $(FAULT),--fault '$(FAULT)') $(if $(SEED),--seed '$(SEED)')
