@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import json
 import re
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import pytest
 
 from molecule.postgresql.tests.test_backup import PROGRAM, USER, as_postgres, leader, report, sftp
 from tests.integration.conftest import ROOT, RunningLab
+from tests.waiting import eventually
 
 DOWN, OTHER = "backup-a1", "backup-b1"
 BACKUP, VERIFY = ROOT / "playbooks/backup.yml", ROOT / "playbooks/verify.yml"
@@ -43,14 +42,6 @@ def hold(lab: RunningLab, host: str, size: int) -> Iterator[None]:
         yield
     finally:
         lab.run(host, f"cat > {SETTINGS}", stdin=old)
-
-
-def eventually(check: Callable[[], Any], seconds: float, what: str) -> Any:
-    end = time.monotonic() + seconds
-    while not (result := check()):
-        assert time.monotonic() < end, f"not within {seconds} s: {what}"
-        time.sleep(1)
-    return result
 
 
 def copying(lab: RunningLab, host: str) -> bool:

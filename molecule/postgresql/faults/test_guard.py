@@ -263,4 +263,3 @@ def test_restarts_go_one_by_one_in_the_right_order_and_lose_no_commit(
     with capsys.disabled():
         print(f"\nmax_connections {connections}: {order}, {len(written)} acknowledged, longest write gap {gap:.1f} s")
     assert all(written <= set(numbers) for numbers in present.values())
-    assert gap < 10

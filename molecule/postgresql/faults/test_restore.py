@@ -11,7 +11,6 @@ import shlex
 import signal
 import subprocess
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +20,7 @@ import pytest
 
 from tests.integration.conftest import PROGRAMS, ROOT, RunningLab
 from tests.integration.postgresql_client import Cluster, Psql
+from tests.waiting import eventually
 
 SITE, VERIFY, RESTORE, BACKUP = (ROOT / f"playbooks/{name}.yml" for name in ("site", "verify", "restore", "backup"))
 MEMBERS = ("data-a1", "data-b1", "data-c1")
@@ -78,13 +78,6 @@ def whole(cluster: Cluster, seconds: float = 120) -> dict[str, dict[str, Any]]:
             return members
         assert time.monotonic() < deadline, members
         time.sleep(1)
-
-
-def until(condition: Callable[[], bool], seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
 
 
 @pytest.fixture(scope="module")
@@ -236,7 +229,7 @@ def test_a_restore_point_that_nobody_made_is_named_and_given_up(lab: RunningLab,
 def test_a_second_controller_is_refused(lab: RunningLab, cluster: Cluster, ledger: Ledger) -> None:
     asked, there = moment(ledger)
     first = start(lab, time=asked, timeline=ledger.timeline)
-    until(lambda: phase(lab) != "")
+    eventually(lambda: phase(lab) != "", 120, "the restore has begun")
     second = restore(lab, time=asked, timeline=ledger.timeline)
     said, _ = first.communicate(timeout=900)
     assert second.returncode != 0
@@ -250,7 +243,7 @@ def test_a_second_controller_is_refused(lab: RunningLab, cluster: Cluster, ledge
 def test_a_killed_restore_is_run_again(lab: RunningLab, cluster: Cluster, ledger: Ledger, when: str) -> None:
     asked, there = moment(ledger)
     killed = start(lab, time=asked, timeline=ledger.timeline)
-    until(lambda: phase(lab) == when)
+    eventually(lambda: phase(lab) == when, 120, f"the phase '{when}'", pause=0.2)
     os.killpg(killed.pid, signal.SIGKILL)
     killed.communicate()
     assert phase(lab), "it was not over"
@@ -267,7 +260,9 @@ def test_a_cluster_that_is_lost_as_a_whole_comes_back(lab: RunningLab, cluster: 
     host = leader(cluster())
     sql(lab, host, "SELECT pg_logical_emit_message(true, 'test', 'a segment without a word is not ended')")
     segment = sql(lab, host, "SELECT pg_walfile_name(pg_switch_wal())")
-    until(lambda: sql(lab, host, "SELECT last_archived_wal FROM pg_stat_archiver") >= segment)
+    eventually(
+        lambda: sql(lab, host, "SELECT last_archived_wal FROM pg_stat_archiver") >= segment, 120, "the WAL is archived"
+    )
     for name in MEMBERS:
         lab.run(name, f"systemctl stop patroni && rm -rf {DATA}")
     lab.run(host, "patronictl -c /etc/patroni/config.yml remove lab", stdin="lab\nYes I am aware\n")

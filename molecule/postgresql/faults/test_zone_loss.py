@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -21,22 +20,10 @@ from tests.chaos.report import table
 from tests.chaos.services.postgresql import PostgreSQL
 from tests.integration.conftest import ROOT, RunningLab
 from tests.integration.postgresql_client import Cluster
+from tests.waiting import eventually
 
 SITE, VERIFY = ROOT / "playbooks/site.yml", ROOT / "playbooks/verify.yml"
 MEMBERS = ("data-a1", "data-b1", "data-c1")
-
-
-def eventually(check: Callable[[], Any], seconds: float, what: str) -> Any:
-    """Wait until check gives something true."""
-    end = time.monotonic() + seconds
-    while True:
-        try:
-            if result := check():
-                return result
-        except (StopIteration, AssertionError):
-            pass
-        assert time.monotonic() < end, f"not within {seconds} s: {what}"
-        time.sleep(1)
 
 
 def healthy(lab: RunningLab) -> bool:
@@ -181,13 +168,13 @@ def test_a_setting_can_change_while_an_etcd_member_is_down(lab: RunningLab, tmp_
             assert f"default_pool_size = {size}" in lab.ssh("data-b1", "sudo cat /etc/pgbouncer/pgbouncer.ini").stdout
     finally:
         lab.ssh("data-c1", "sudo systemctl start etcd")
-    eventually(lambda: healthy(lab), 60, "three healthy members of etcd")
+    eventually(lambda: healthy(lab), 120, "three healthy members of etcd")
 
 
 def test_an_etcd_member_without_its_data_joins_again(lab: RunningLab, tmp_path: Path) -> None:
     lab.ssh("data-b1", "sudo systemctl stop etcd && sudo rm -rf /var/lib/etcd/holdfast")
     figures(lab, tmp_path, "--tags", "etcd")
-    eventually(lambda: healthy(lab), 60, "three healthy members of etcd")
+    eventually(lambda: healthy(lab), 120, "three healthy members of etcd")
 
 
 @pytest.mark.full
@@ -199,4 +186,4 @@ def test_a_setting_that_etcd_dies_of_stops_one_member_and_no_more(lab: RunningLa
     running = [lab.ssh(host, "systemctl is-active etcd", check=False).stdout.strip() for host in MEMBERS]
     assert sorted(running) in (["activating", "active", "active"], ["active", "active", "failed"])
     figures(lab, tmp_path, "--tags", "etcd")
-    eventually(lambda: healthy(lab), 60, "three healthy members of etcd")
+    eventually(lambda: healthy(lab), 120, "three healthy members of etcd")
