@@ -28,9 +28,10 @@ DATA = "/var/lib/postgresql/17/holdfast"
 RECORD = "/var/lib/holdfast/postgresql-restore/operation.json"
 SYNCHRONOUS = {"Sync Standby", "Quorum Standby"}
 POINT = "the middle"
-# A commit every 10 ms; its time is that of the clock just before the commit.
-WRITE = """DO $$ BEGIN FOR i IN 1..300 LOOP
-INSERT INTO app.kept (at) VALUES (clock_timestamp()); COMMIT; PERFORM pg_sleep(0.01); END LOOP; END $$"""
+# A commit every 10 ms; its time is that of the clock just before the commit. After every fiftieth comes a pause: a time
+# in it lies between two commits even when the machine keeps one of them waiting.
+WRITE = """DO $$ BEGIN FOR i IN 1..300 LOOP INSERT INTO app.kept (at) VALUES (clock_timestamp()); COMMIT;
+PERFORM pg_sleep(CASE WHEN i % 50 = 0 THEN 0.4 ELSE 0.01 END); END LOOP; END $$"""
 
 
 @dataclass(frozen=True)
