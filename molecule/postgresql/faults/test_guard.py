@@ -143,6 +143,7 @@ def test_another_member_of_postgresql_is_down(lab: RunningLab) -> None:
         refused(lab, "postgresql", f"{dead} is down", *(host for host in MEMBERS if host != dead))
 
 
+@pytest.mark.full
 def test_no_synchronous_standby(lab: RunningLab) -> None:
     first = leader(lab)
     with put_right(lab):

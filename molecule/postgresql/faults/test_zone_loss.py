@@ -62,16 +62,15 @@ def round_of(
     assert result.judgement.in_sync is not None, result.reason
 
 
-# `make test` goes through these two, and through zone-kill below.
+# `make test` goes through this one, and through zone-kill below.
 @pytest.mark.parametrize(
     "fault",
     [
         "kill-postmaster",
-        "zone-cut-in",
         *(
             pytest.param(name, marks=pytest.mark.full)
             for name in PostgreSQL.faults
-            if name not in ("kill-postmaster", "zone-cut-in", "zone-kill")
+            if name not in ("kill-postmaster", "zone-kill")
         ),
     ],
 )
