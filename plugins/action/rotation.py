@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
@@ -29,6 +30,7 @@ from ansible_collections.holdfast.platform.plugins.plugin_utils._secrets import 
     generate,
     split_path,
     stamp,
+    update,
 )
 
 ARGUMENTS = {
@@ -149,11 +151,14 @@ def _changed(store: Store, chosen: Mapping[str, Secret], change: Change, *, chec
         after[path] = change(path, secret)
     if check:
         return after
+
+    def changed(held: MutableMapping[str, Secret], paths: Iterable[str]) -> None:
+        for path in paths:
+            name = split_path(path)[1]
+            held[name] = after[path] = change(path, held[name])
+
     for owner, paths in owners.items():
-        with store.transaction(owner) as held:
-            for path in paths:
-                name = split_path(path)[1]
-                held[name] = after[path] = change(path, held[name])
+        update(store, owner, partial(changed, paths=paths))
     return after
 
 

@@ -21,6 +21,7 @@ from ansible_collections.holdfast.platform.plugins.plugin_utils._secrets import 
     SecretsError,
     Store,
     fill,
+    update,
 )
 
 ARGUMENTS = {"extra": {"type": "dict", "default": {}}}
@@ -76,12 +77,14 @@ def _make(
     trial = dict(store.read(owner))
     before = dict(trial)
     made = _fill(trial, owner, declared, site, now)
-    if trial != before and not check:
-        with store.transaction(owner) as held:
-            before = dict(held)
-            made = _fill(held, owner, declared, site, now)
-            return made, dict(held) != before
-    return made, trial != before
+    if trial == before or check:
+        return made, trial != before
+
+    def change(held: MutableMapping[str, Secret]) -> tuple[list[str], bool]:
+        found = dict(held)
+        return _fill(held, owner, declared, site, now), dict(held) != found
+
+    return update(store, owner, change)
 
 
 def _fill(

@@ -92,7 +92,7 @@ from typing import Any
 from ansible.errors import AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin
 
-from ansible_collections.holdfast.platform.plugins.plugin_utils import _catalogue, _lab, _site, _vault_files
+from ansible_collections.holdfast.platform.plugins.plugin_utils import _catalogue, _lab, _secret_store, _site
 from ansible_collections.holdfast.platform.plugins.plugin_utils._problems import InvalidError, read
 
 
@@ -119,8 +119,7 @@ class InventoryModule(BaseInventoryPlugin):
             raise AnsibleParserError(f"{what} in the site model:\n{error}") from None
         self._fill(site, lab)
         variables = lab.variables() if lab else {}
-        directory = variables.get("secrets_dir", str(Path(path).parent / "secrets"))
-        _vault_files.preload(directory, variables.get("secrets_vault_password_file"), loader)
+        _secret_store.preload(Path(path).parent, {"site_name": site.name, **variables}, loader)
 
     def _fill(self, site: _site.Site, lab: _lab.Lab | None) -> None:
         inventory = self.inventory

@@ -5,10 +5,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from ansible.errors import AnsibleError
+from ansible.inventory.group import Group
+from ansible.plugins.vars.host_group_vars import VarsModule
+from ansible.template import Templar
+from ansible.utils.vars import load_extra_vars
 
 from ansible_collections.holdfast.platform.plugins.plugin_utils._catalogue import (
     Catalogue,
@@ -28,12 +35,31 @@ from ansible_collections.holdfast.platform.plugins.plugin_utils._secrets import 
 )
 from ansible_collections.holdfast.platform.plugins.plugin_utils._vault_files import Passwords, VaultFiles
 
+#: The backends, by the value of the variable `secrets_backend`.
+BACKENDS = ("files", "kv")
+
 
 def open_store(variables: Mapping[str, Any], templar: Any, loader: Any) -> Store:
-    """The store that `secrets_dir` and `secrets_vault_password_file` name, for one host's variables.
+    """The store that `secrets_backend` names, for one host's variables. Raises SecretsError when it can't be known."""
+    return open_backend(str(templar.template(variables.get("secrets_backend")) or "files"), variables, templar, loader)
 
-    Raises SecretsError when neither `secrets_dir` nor an inventory directory is known.
+
+def open_backend(backend: str, variables: Mapping[str, Any], templar: Any, loader: Any) -> Store:
+    """One backend: that of `secrets_dir` and `secrets_vault_password_file`, or that of `secrets_kv`.
+
+    Raises SecretsError when neither `secrets_dir` nor an inventory directory is known, or `secrets_kv` is wrong.
     """
+    if backend not in BACKENDS:
+        raise SecretsError(f"secrets_backend: is {backend!r}, it has to be one of {', '.join(BACKENDS)}")
+    if backend == "kv":
+        from ansible_collections.holdfast.platform.plugins.plugin_utils._vault_kv import (  # noqa: PLC0415 - 0.3 s to load
+            Settings,
+            VaultKV,
+        )
+
+        site = str(templar.template(variables.get("site_name")) or "site")
+        given = templar.template(variables.get("secrets_kv"))
+        return VaultKV(Settings.of(json.loads(json.dumps(given)), site))  # plain texts
     directory = templar.template(variables.get("secrets_dir"))
     if not directory:
         inventory = variables.get("inventory_dir")
@@ -45,6 +71,22 @@ def open_store(variables: Mapping[str, Any], templar: Any, loader: Any) -> Store
         Path(str(directory)).expanduser(),
         Passwords(loader, str(Path(str(password_file)).expanduser()) if password_file else None),
     )
+
+
+def preload(directory: Path, variables: Mapping[str, Any], loader: Any) -> None:
+    """Read every owner of a site once, before workers are forked, so that none of them has to.
+
+    directory: of the inventory. variables: what the inventory plugin gives to all hosts; group_vars/all and
+    --extra-vars, which Ansible reads later, are read here. For the inventory plugin, and therefore quiet: a listing
+    needs no password, and what is wrong is told by the step that needs a secret.
+    """
+    with contextlib.suppress(SecretsError, AnsibleError):
+        shared = VarsModule().get_vars(loader, str(directory), [Group("all")])
+        known = {"inventory_dir": str(directory), **variables, **shared, **load_extra_vars(loader)}
+        store = open_store(known, Templar(loader, variables=known), loader)
+        for owner in store.owners():
+            with contextlib.suppress(SecretsError):
+                store.read(owner)
 
 
 def read_value(store: Store, path: str, *, version: str = "current", check: bool = False) -> str:

@@ -12,11 +12,12 @@ import os
 import re
 import secrets
 import string
-from collections.abc import Mapping, MutableMapping
+import time
+from collections.abc import Callable, Mapping, MutableMapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -38,8 +39,18 @@ SLOTS = ("a", "b")
 _RUN_KEY = os.urandom(32)
 
 
+#: How often a change is tried while other writers are faster.
+ATTEMPTS = 5
+
+Result = TypeVar("Result")
+
+
 class SecretsError(Exception):
     """Something about secrets that a person has to put right; the text says what and where, never a value."""
+
+
+class ConflictError(SecretsError):
+    """Another writer was faster: nothing was written, and the change can be made again from the new state."""
 
 
 @dataclass(frozen=True)
@@ -189,16 +200,43 @@ class Secret:
 
 
 class Store(Protocol):
-    """A backend. Both calls raise SecretsError; a failed transaction leaves the old state intact."""
+    """A backend. All calls raise SecretsError; a failed transaction leaves the old state intact."""
 
     def read(self, owner: str) -> Mapping[str, Secret]:
         """All secrets of an owner by name; empty when the owner has none."""
 
     def transaction(self, owner: str) -> AbstractContextManager[MutableMapping[str, Secret]]:
-        """Hold the owner's secrets alone, change the mapping, and have all of it written at the end, or nothing."""
+        """Read the owner's secrets anew, change the mapping, and have all of it written at the end, or nothing.
+
+        Two writers never mix: the second one waits, or gets a ConflictError at the end of its block.
+        """
+
+    def owners(self) -> list[str]:
+        """Who has secrets here, sorted."""
+
+    def remove(self, owner: str) -> None:
+        """Take away all secrets of an owner, with every version of them."""
 
     def describe(self, owner: str) -> str:
         """Where this owner's secrets are, for messages."""
+
+
+def update(store: Store, owner: str, change: Callable[[MutableMapping[str, Secret]], Result]) -> Result:
+    """Change an owner's secrets in one transaction, and return what `change` returned.
+
+    When another writer was faster, `change` is called again with what that one left. Raises SecretsError.
+    """
+    for attempt in range(ATTEMPTS):
+        try:
+            with store.transaction(owner) as held:
+                result = change(held)
+        except ConflictError:
+            if attempt + 1 == ATTEMPTS:
+                raise
+            time.sleep(secrets.randbelow(200) / 1000)  # so that two writers don't meet again
+        else:
+            return result
+    raise AssertionError("not reached")
 
 
 def check_name(kind: str, name: object) -> str:

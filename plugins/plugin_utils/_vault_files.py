@@ -120,6 +120,19 @@ class VaultFiles:
                         f"{path}: can't be written, what was there is unchanged: {error.strerror}"
                     ) from error
 
+    def owners(self) -> list[str]:
+        """Who has secrets here, sorted."""
+        return sorted(path.stem for path in self.directory.glob("*.yml") if NAME.fullmatch(path.stem))
+
+    def remove(self, owner: str) -> None:
+        """Take away the owner's file."""
+        path = self.path(owner)
+        try:
+            with _locked(self.directory / ".lock", self.lock_wait):
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            raise SecretsError(f"{path}: can't be removed: {error.strerror}") from error
+
     def _new(self, path: Path) -> tuple[str, Any]:
         """Identity and password for a file that is not there yet."""
         library = self.passwords.library(path)
@@ -167,18 +180,6 @@ class VaultFiles:
                 raise SecretsError(f"{path}: {name!r} is no name of a secret; correct it with ansible-vault edit")
         held = {name: Secret.of(entry, f"{path}: {name}") for name, entry in content.items()}
         return held, str(identity), secret
-
-
-def preload(directory: str | Path, password_file: str | None, loader: Any) -> None:
-    """Decrypt every file of a site once, before workers are forked, so that none of them has to.
-
-    For the inventory plugin, and therefore quiet: a listing needs no vault password, and what is wrong
-    with a file is told by the step that needs the file.
-    """
-    store = VaultFiles(Path(directory), Passwords(loader, password_file))
-    for path in sorted(store.directory.glob("*.yml")):
-        with contextlib.suppress(SecretsError):
-            store.read(path.stem)
 
 
 def _body_broken(data: bytes) -> bool:

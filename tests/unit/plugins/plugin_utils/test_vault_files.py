@@ -17,9 +17,8 @@ import pytest
 from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.vault import VaultLib, VaultSecret
 
-from ansible_collections.holdfast.platform.plugins.plugin_utils import _vault_files
 from ansible_collections.holdfast.platform.plugins.plugin_utils._secrets import Secret, SecretsError
-from ansible_collections.holdfast.platform.plugins.plugin_utils._vault_files import Passwords, VaultFiles, preload
+from ansible_collections.holdfast.platform.plugins.plugin_utils._vault_files import Passwords, VaultFiles
 
 ONE = Secret(current="hunter2", created="2026-11-21T09:00:00Z")
 
@@ -295,14 +294,12 @@ def test_a_file_is_decrypted_once(tmp_path: Path) -> None:
     assert store(tmp_path).read("etcd").keys() == {"root", "second"}
 
 
-def test_preload_is_quiet_and_fills_the_cache(tmp_path: Path) -> None:
+def test_owners_and_their_removal(tmp_path: Path) -> None:
+    assert store(tmp_path / "none").owners() == []
     put(tmp_path, root=ONE)
-    (tmp_path / "broken.yml").write_text("not a vault")
     (tmp_path / "Odd Name.yml").write_text("not ours")
-    loader = DataLoader()
-    preload(tmp_path, None, loader)
-    preload(tmp_path / "none", None, loader)
-    preload(tmp_path, str(tmp_path / "no-such-password"), loader)
-    loader.set_vault_secrets([("default", VaultSecret(b"sesame"))])
-    preload(tmp_path, None, loader)
-    assert any(key[0] == str(tmp_path / "etcd.yml") for key in _vault_files._cache)
+    assert store(tmp_path).owners() == ["etcd"]
+    store(tmp_path).remove("etcd")
+    store(tmp_path).remove("etcd")
+    assert store(tmp_path).read("etcd") == {}
+    assert sorted(file.name for file in tmp_path.iterdir()) == [".lock", "Odd Name.yml"]
