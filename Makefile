@@ -73,9 +73,15 @@ evidence: venv ## the last operations, LAST=20, and whether their record can be 
 
 ## Secrets
 
-.PHONY: secrets rotate rotate-status rotate-abort
+.PHONY: secrets secrets-import secrets-move rotate rotate-status rotate-abort
 secrets rotate-status: venv ## names, age, next rotation, and what is under way; never a value
 	@$(play) playbooks/secrets.yml $(ARGS)
+
+secrets-import: venv ## take values that are in use already from FILE=old.yml; what is there is replaced only when told so
+	@$(play) playbooks/secrets_import.yml --extra-vars '{"secrets_import_file": "$(abspath $(FILE))"}' $(ARGS)
+
+secrets-move: venv ## copy all secrets TO=kv or TO=files, and read them back; runs use what secrets_backend says
+	@$(play) playbooks/secrets_move.yml --extra-vars 'secrets_move_to=$(TO)' $(ARGS)
 
 rotate: venv ## a new value for SECRET=postgresql/app_rw, or DUE=1 for all that are due, without an outage; goes on where it stopped
 	@$(play) playbooks/rotate.yml --extra-vars '{"rotate_secret": "$(SECRET)", "rotate_due": $(if $(DUE),true,false)}' $(ARGS)

@@ -66,11 +66,13 @@ def open_backend(backend: str, variables: Mapping[str, Any], templar: Any, loade
         if not inventory:
             raise SecretsError("secrets_dir: is not set, and this inventory has no directory to hold secrets; set it")
         directory = Path(str(inventory)) / "secrets"
-    password_file = templar.template(variables.get("secrets_vault_password_file"))
-    return VaultFiles(
-        Path(str(directory)).expanduser(),
-        Passwords(loader, str(Path(str(password_file)).expanduser()) if password_file else None),
-    )
+    return VaultFiles(Path(str(directory)).expanduser(), passwords(variables, templar, loader))
+
+
+def passwords(variables: Mapping[str, Any], templar: Any, loader: Any) -> Passwords:
+    """The vault passwords of the run and of `secrets_vault_password_file`."""
+    file = templar.template(variables.get("secrets_vault_password_file"))
+    return Passwords(loader, str(Path(str(file)).expanduser()) if file else None)
 
 
 def preload(directory: Path, variables: Mapping[str, Any], loader: Any) -> None:

@@ -33,7 +33,9 @@ ROTATING = Secret(
     created="2026-11-21T09:00:00Z",
     policy=Policy(rotation="alternate", lifetime="90d"),
     slot="b",
-    journal=Journal("1", "switched", "2026-11-21T09:00:00Z", "2026-11-01T09:00:00Z", "ci3:4711", "x", 7),
+    journal=Journal(
+        "1", "switched", "2026-11-21T09:00:00Z", "2026-11-01T09:00:00Z", "ci3:4711", "2026-11-21T09:10:00Z", 7
+    ),
 )
 
 

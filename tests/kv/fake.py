@@ -58,7 +58,7 @@ class FakeKV:
                     self.close_connection = True
                     return
                 status, content = found
-                data = json.dumps(content).encode()
+                data = b"" if status == 204 else json.dumps(content).encode()
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(data)))
