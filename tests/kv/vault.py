@@ -27,8 +27,8 @@ from tests.lab.machine import CHECKOUT
 
 from . import DATA, certificate
 
-VERSION = "1.20.4"
-# The program's own replacements; those that name a directory of its source can't be had, and published versions fit.
+VERSION = "1.19.5"
+# The program's own replacements; the published sdk and api fit, which those of 1.20 and 1.21 do not.
 MODULE = f"""
 module holdfast.test/vault
 
