@@ -6,10 +6,7 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,23 +62,7 @@ class Etcd:
 
     def killed(self, name: str, task: str, *options: str) -> None:
         """Run a playbook and kill the controller, with all that it started, a second after task began."""
-        run = subprocess.Popen(
-            self.argv(name, *options), cwd=ROOT, env=self.lab.environment(PYTHONUNBUFFERED="1"),
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            start_new_session=True,
-        )  # fmt: skip
-        assert run.stdout
-        said = []
-        for line in run.stdout:
-            said.append(line)
-            if task in line:
-                time.sleep(1)
-                break
-        else:
-            pytest.fail(f"{name} ended before '{task}':\n{''.join(said)}")
-        os.killpg(run.pid, signal.SIGKILL)
-        run.wait()
-        run.stdout.close()
+        self.lab.killed(ROOT / "playbooks" / f"{name}.yml", "--tags", "etcd", *options, when=task, after=1)
 
 
 def good(done: subprocess.CompletedProcess[str]) -> str:

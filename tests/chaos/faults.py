@@ -5,16 +5,13 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from random import Random
 from typing import ClassVar
 
-from tests.lab.running import PROGRAMS, ROOT
+from tests.lab.running import ROOT
 
 from .judge import Limits
 from .services import Service
@@ -146,33 +143,12 @@ class ControllerKilled(Fault):
             raise Skipped(f"there is no {self.playbook}")
         self.done = False
 
-    def argv(self) -> list[str]:
-        return [
-            str(PROGRAMS / "ansible-playbook"),
-            "-i",
-            str(self.lab.inventory),
-            str(ROOT / self.playbook),
-            *self.options,
-        ]
-
     def ripe(self) -> bool:
         """Whether the run is in the middle, as the service itself tells."""
         raise NotImplementedError
 
     def inject(self) -> None:
-        log = self.lab.lab.home / "chaos" / "killed.log"
-        with log.open("wb") as out:
-            run = subprocess.Popen(
-                self.argv(), cwd=ROOT, env=self.lab.environment(), stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-                start_new_session=True,
-            )  # fmt: skip
-            end = time.monotonic() + 300
-            while run.poll() is None and time.monotonic() < end and not self.ripe():
-                time.sleep(0.05)
-            if run.poll() is not None:
-                raise RuntimeError(f"the run was over before it could be killed: {log}")
-            os.killpg(run.pid, signal.SIGKILL)
-            run.wait()
+        self.lab.killed(ROOT / self.playbook, *self.options, when=lambda _: self.ripe())
 
     def heal(self) -> None:
         if not self.done:
@@ -181,9 +157,6 @@ class ControllerKilled(Fault):
 
     def again(self) -> None:
         """The same run, to its end."""
-        again = subprocess.run(
-            self.argv(), cwd=ROOT, env=self.lab.environment(), stdin=subprocess.DEVNULL, capture_output=True,
-            text=True, check=False, timeout=900,
-        )  # fmt: skip
+        again = self.lab.play(ROOT / self.playbook, *self.options)
         if again.returncode:
             raise RuntimeError(f"the second run failed:\n{again.stdout[-3000:]}{again.stderr[-1000:]}")

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,8 +50,8 @@ def parse(journal: str) -> list[Entry]:
 class Ledger:
     """A writer on a host of the lab."""
 
-    def __init__(self, lab: RunningLab, host: str, first: int = 1) -> None:
-        self.lab, self.host, self.first = lab, host, first
+    def __init__(self, lab: RunningLab, host: str, first: int = 1, rate: float = RATE) -> None:
+        self.lab, self.host, self.first, self.rate = lab, host, first, rate
 
     def start(self, client: Path, settings: dict[str, Any]) -> None:
         """Start to write through a client program; settings (they may hold a password) go by standard input."""
@@ -58,7 +60,7 @@ class Ledger:
             self._run(f"umask 077; mkdir -p {PLACE}; cat > {PLACE}/{name}", source.read_text(encoding="utf-8"))
         self._run(
             f"python3 {PLACE}/writer.py > {PLACE}/pid",
-            json.dumps({"client": settings, "rate": RATE, "first": self.first}),
+            json.dumps({"client": settings, "rate": self.rate, "first": self.first}),
         )
 
     def refusal(self) -> str:
@@ -86,3 +88,15 @@ class Ledger:
 
     def _run(self, command: str, stdin: str = "") -> str:
         return self.lab.run(self.host, command, stdin)
+
+
+@contextmanager
+def writing(ledger: Ledger, client: Path, settings: Mapping[str, Any], name: str) -> Iterator[list[Entry]]:
+    """Write all the while; the entries are in the list afterwards, and the journal in a file of that name."""
+    entries: list[Entry] = []
+    ledger.start(client, dict(settings))
+    try:
+        yield entries
+        entries += ledger.collect(ledger.lab.lab.home / f"{name}.journal")
+    finally:
+        ledger.discard()

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -68,14 +71,14 @@ class RunningLab:
 
     def secret(self, path: str) -> str:
         """A secret of the lab's site, as its owner would read it."""
-        return str(self._evaluated(f"lookup('holdfast.platform.secret', '{path}')"))
+        return str(self.evaluated(f"lookup('holdfast.platform.secret', '{path}')"))
 
     def credential(self, path: str) -> tuple[str, str]:
         """User and password of today, as a program would find them in its file."""
-        found = self._evaluated(f"lookup('holdfast.platform.credentials', [{{'secret': '{path}'}}]) | first")
+        found = self.evaluated(f"lookup('holdfast.platform.credentials', [{{'secret': '{path}'}}]) | first")
         return str(found["user"]), str(found["password"])
 
-    def _evaluated(self, expression: str) -> Any:
+    def evaluated(self, expression: str) -> Any:
         """What an expression of the lab's site comes to."""
         argv = [
             "ansible",
@@ -129,6 +132,33 @@ class RunningLab:
             check=False,
             timeout=1800,
         )
+
+    def killed(self, playbook: Path, *options: str, when: str | Callable[[str], bool], after: float = 0) -> str:
+        """Run a playbook, and kill the controller with all that it started: `after` seconds after it said something, or
+        after something came true of what it had said. Returns that; raises LabError when it ended before."""
+        ripe = when if callable(when) else lambda said: when in said
+        argv: list[Path | str] = [PROGRAMS / "ansible-playbook", "-i", self.inventory, playbook, *options]
+        with tempfile.NamedTemporaryFile("w") as out:
+            run = subprocess.Popen(
+                argv, cwd=ROOT, env=self.environment(PYTHONUNBUFFERED="1"), stdin=subprocess.DEVNULL, stdout=out,
+                stderr=subprocess.STDOUT, start_new_session=True,
+            )  # fmt: skip
+            try:
+                end = time.monotonic() + 900
+                while True:
+                    over = run.poll() is not None or time.monotonic() > end
+                    said = Path(out.name).read_text(encoding="utf-8", errors="replace")
+                    if ripe(said):
+                        break
+                    if over:
+                        raise LabError(f"{playbook.name} could not be killed in time: {said[-3000:]}")
+                    time.sleep(0.05)
+                time.sleep(after)
+            finally:
+                with suppress(ProcessLookupError):
+                    os.killpg(run.pid, signal.SIGKILL)
+                run.wait()
+        return said
 
     def stop(self, host: str) -> None:
         """Kill a host, as when its power fails."""

@@ -16,7 +16,7 @@ from itertools import pairwise
 
 import pytest
 
-from tests.chaos.ledger import Ledger
+from tests.chaos.ledger import Ledger, writing
 from tests.chaos.services import load
 from tests.integration.conftest import ROOT, RunningLab
 
@@ -237,17 +237,13 @@ def test_restarts_go_one_by_one_in_the_right_order_and_lose_no_commit(
 ) -> None:
     service = load("postgresql", lab)
     old, run = service.leader(), f"{time.time_ns():x}"
-    ledger = Ledger(lab, service.clients[0])
-    ledger.start(service.client, dict(service.prepare(ledger.host, run)))
-    since = time.time()
-    try:
+    host = service.clients[0]
+    with writing(Ledger(lab, host), service.client, service.prepare(host, run), "guard") as entries:
+        since = time.time()
         result = lab.play(
             SITE, "--tags", "postgresql", "--forks", "20",
             "--extra-vars", json.dumps({"postgresql_max_connections": connections}),
         )  # fmt: skip
-        entries = ledger.collect(lab.lab.home / "guard.journal")
-    finally:
-        ledger.discard()
     assert result.returncode == 0, result.stdout[-3000:]
     down = outages(lab, since)
     assert {host for _, _, host in down} == set(MEMBERS)

@@ -6,9 +6,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
-import signal
 import subprocess
 import time
 from dataclasses import dataclass
@@ -153,18 +151,22 @@ def test_a_time_is_reached_within_a_second_and_all_is_as_declared_again(
 
 
 def start(lab: RunningLab, **options: Any) -> subprocess.Popen[str]:
-    """Begin the verb, in a session of its own, so that all of it can be killed at once."""
-    given = json.dumps({f"postgresql_restore_{name}": value for name, value in options.items()})
+    """Begin the verb."""
     return subprocess.Popen(
-        [PROGRAMS / "ansible-playbook", "-i", lab.inventory, RESTORE, "--tags", "postgresql", "--extra-vars", given],
+        [PROGRAMS / "ansible-playbook", "-i", lab.inventory, RESTORE, *asking(**options)],
         cwd=ROOT,
         env=lab.environment(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        start_new_session=True,
     )
+
+
+def asking(**options: Any) -> list[str]:
+    """The options of a run."""
+    given = json.dumps({f"postgresql_restore_{name}": value for name, value in options.items()})
+    return ["--tags", "postgresql", "--extra-vars", given]
 
 
 def phase(lab: RunningLab) -> str:
@@ -243,10 +245,8 @@ def test_a_second_controller_is_refused(lab: RunningLab, cluster: Cluster, ledge
 @pytest.mark.parametrize("when", ["fetch", "reached"])
 def test_a_killed_restore_is_run_again(lab: RunningLab, cluster: Cluster, ledger: Ledger, when: str) -> None:
     asked, there = moment(ledger)
-    killed = start(lab, time=asked, timeline=ledger.timeline)
-    eventually(lambda: phase(lab) == when, 120, f"the phase '{when}'", pause=0.2)
-    os.killpg(killed.pid, signal.SIGKILL)
-    killed.communicate()
+    given = asking(time=asked, timeline=ledger.timeline)
+    lab.killed(RESTORE, *given, when=lambda _: phase(lab) == when)
     assert phase(lab), "it was not over"
     again = restore(lab, time=asked, timeline=ledger.timeline)
     while again.returncode and "another controller is at work" in again.stdout:  # its last step is

@@ -6,10 +6,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from itertools import pairwise
@@ -17,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.chaos.ledger import Ledger
+from tests.chaos.ledger import Ledger, writing
 from tests.chaos.services import load
 from tests.integration import newer_packages
 from tests.integration.conftest import ROOT, RunningLab
@@ -99,15 +96,11 @@ def test_replicas_first_the_leader_last_and_no_commit_is_lost(
 ) -> None:
     service = load("postgresql", lab)
     leader, run = service.leader(), f"{time.time_ns():x}"
-    ledger = Ledger(lab, service.clients[0])
-    ledger.start(service.client, dict(service.prepare(ledger.host, run)))
-    begin = time.monotonic()
-    try:
+    host = service.clients[0]
+    with writing(Ledger(lab, host), service.client, service.prepare(host, run), "upgrade") as entries:
+        begin = time.monotonic()
         done = lab.play(UPGRADE, "--tags", "postgresql")
         seconds = time.monotonic() - begin
-        entries = ledger.collect(lab.lab.home / "upgrade.journal")
-    finally:
-        ledger.discard()
     assert done.returncode == 0, done.stdout
     assert all(len(found) == 1 and found.pop().endswith("+lab1") for found in versions(lab).values())
     members = cluster()
@@ -131,21 +124,10 @@ def test_replicas_first_the_leader_last_and_no_commit_is_lost(
 @pytest.mark.full
 def test_a_killed_upgrade_goes_on_where_it_was(lab: RunningLab, cluster: Cluster) -> None:
     newer_packages.offer(lab, MEMBERS, PACKAGES, "2")
-    run = subprocess.Popen(
-        [ROOT / ".venv/bin/ansible-playbook", "-i", lab.inventory, UPGRADE, "--tags", "postgresql"],
-        cwd=ROOT,
-        env=lab.environment(),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    end = time.monotonic() + 300
-    while not any(version.endswith("+lab2") for version in versions(lab)["patroni"]):
-        assert run.poll() is None
-        assert time.monotonic() < end
-        time.sleep(0.5)
-    os.killpg(run.pid, signal.SIGKILL)
-    run.wait()
+    lab.killed(
+        UPGRADE, "--tags", "postgresql",
+        when=lambda _: any(version.endswith("+lab2") for version in versions(lab)["patroni"]),
+    )  # fmt: skip
     done = lab.play(UPGRADE, "--tags", "postgresql")
     assert done.returncode == 0, done.stdout
     assert all(len(found) == 1 and found.pop().endswith("+lab2") for found in versions(lab).values())
