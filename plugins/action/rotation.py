@@ -15,7 +15,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.holdfast.platform.plugins.plugin_utils import _controller, _rotation
+from ansible_collections.holdfast.platform.plugins.plugin_utils import _catalogue, _controller, _rotation
 from ansible_collections.holdfast.platform.plugins.plugin_utils._columns import aligned
 from ansible_collections.holdfast.platform.plugins.plugin_utils._secret_store import (
     declared_policies,
@@ -96,10 +96,8 @@ class ActionModule(ActionBase):
             return {"changed": False, "rotations": report, "table": _table(report, run.now)}
         mine = {path: s for path, s in held.items() if s.journal and s.journal.controller == run.controller}
         turn = {path: s for path, s in mine.items() if _rotation.remaining(s)[:1] == ((phase,) if phase else ())}
-        if state == "begun":
-            chosen = _rotation.selected(held, given["secrets"], run.now, only_due=given["due"])
-        elif state == "aborted":
-            chosen = _rotation.selected(held, given["secrets"], run.now)
+        if state in ("begun", "aborted"):
+            chosen = _rotation.selected(held, given["secrets"], run.now, _served(), only_due=given["due"])
         else:
             chosen = turn
         rotation = uuid.uuid4().hex[:12]
@@ -114,7 +112,8 @@ class ActionModule(ActionBase):
             return (_rotation.enter if state == "entered" else _rotation.finish)(path, secret, phase, run)
 
         after = _changed(store, chosen, change, check=self._task.check_mode)
-        return {"changed": after != dict(chosen), "rotations": _report(after)}
+        # What is closed has no journal to tell of any more.
+        return {"changed": after != dict(chosen), "rotations": _report(chosen if state == "closed" else after)}
 
     def _fence(
         self, owner: str, held: Mapping[str, Secret], take_over: bool, task_vars: dict[str, Any] | None
@@ -139,6 +138,12 @@ class ActionModule(ActionBase):
             "holdfast.platform.rotation", module_args=module, task_vars=task_vars
         )
         return done
+
+
+def _served() -> frozenset[str]:
+    """The secrets that a service of the house puts in force in its verb `rotate`."""
+    services = _catalogue.load(check=False).services.values()
+    return frozenset(f"{s.name}/{secret.name}" for s in services if "rotate" in s.verbs for secret in s.secrets)
 
 
 def _changed(store: Store, chosen: Mapping[str, Secret], change: Change, *, check: bool) -> dict[str, Secret]:

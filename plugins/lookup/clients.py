@@ -12,7 +12,8 @@ version_added: 0.1.0
 author: [Holdfast founders (@holdfast)]
 description:
   - Asks the catalogue which services of this inventory declare that they use the service, and gives a user for each.
-  - The password is a secret of the client, read as P(holdfast.platform.secret#lookup) reads it.
+  - The password is a secret of the client, read as P(holdfast.platform.secret#lookup) reads it. One that alternates
+    stands for two users, C(<client>) and C(<client>_b); the one that may not log in has no password.
 options:
   _terms:
     description: The service that is used.
@@ -30,8 +31,8 @@ EXAMPLES = r"""
 RETURN = r"""
 _raw:
   description:
-    - One item, which is the list of users, each with C(name) (the client service), C(password),
-      C(prefixes) and C(forget).
+    - One item, which is the list of users, each with C(name) (the client service), C(password) unless it may not log
+      in, C(prefixes) and C(forget).
   type: list
   elements: list
 """
@@ -39,12 +40,13 @@ _raw:
 from typing import Any
 
 from ansible.errors import AnsibleError
-from ansible.plugins.loader import lookup_loader
 from ansible.plugins.lookup import LookupBase
 
-from ansible_collections.holdfast.platform.plugins.plugin_utils import _catalogue
+from ansible_collections.holdfast.platform.plugins.plugin_utils import _catalogue, _rotation
 from ansible_collections.holdfast.platform.plugins.plugin_utils._inventory import Inventory
 from ansible_collections.holdfast.platform.plugins.plugin_utils._problems import InvalidError
+from ansible_collections.holdfast.platform.plugins.plugin_utils._secret_store import open_store, read_secret
+from ansible_collections.holdfast.platform.plugins.plugin_utils._secrets import SecretsError
 
 
 class LookupModule(LookupBase):
@@ -65,15 +67,18 @@ class LookupModule(LookupBase):
             uses = [use for service in catalogue.placed(groups) for use in service.uses if use.of == terms[0]]
         except InvalidError as error:
             raise AnsibleError(str(error)) from error
-        secret = lookup_loader.get("holdfast.platform.secret", loader=self._loader, templar=self._templar)
-        return [
-            [
-                {
-                    "name": use.service,
-                    "password": secret.run([f"{use.service}/{use.secret}"], variables)[0],
-                    "prefixes": list(use.prefixes),
-                    "forget": list(use.forget),
-                }
-                for use in uses
+        check = bool(self._templar.template(variables.get("ansible_check_mode", False)))
+        try:
+            store = open_store(variables, self._templar, self._loader)
+            return [
+                [
+                    {"name": account.user, "prefixes": list(use.prefixes), "forget": list(use.forget)}
+                    | ({"password": account.password} if account.login else {})
+                    for use in uses
+                    for account in _rotation.accounts(
+                        use.service, read_secret(store, f"{use.service}/{use.secret}", check=check), own=True
+                    )
+                ]
             ]
-        ]
+        except SecretsError as error:
+            raise AnsibleError(str(error)) from error

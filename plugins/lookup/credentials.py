@@ -13,7 +13,9 @@ author: [Holdfast founders (@holdfast)]
 description:
   - Completes a list of credentials as M(holdfast.platform.credentials) takes it. Each entry names a secret of the
     site; user, password and, for a service whose descriptor has the key C(login), its servers are filled in.
-  - The user of a secret that alternates is C(user) with C(_a) or C(_b), the one that belongs to the version.
+  - The user of a secret that alternates is C(user) with C(_a) or C(_b), the one that belongs to the version. With
+    C(own), for users that services have among themselves, they are C(user) and C(user_b).
+  - An entry with a C(login) of its own keeps it.
 options:
   _terms:
     description: The list of credentials.
@@ -84,10 +86,12 @@ class LookupModule(LookupBase):
                 secret = read_secret(store, path, extra, check=check)
                 if phase and not _rotation.at(secret, phase, _controller.name()):
                     continue
-                account = _rotation.credential(str(entry.get("user") or split_path(path)[1]), secret, version)
+                user, own = str(entry.get("user") or split_path(path)[1]), bool(entry.get("own"))
+                account = _rotation.credential(user, secret, version, own=own)
                 if account:
                     account_of = {"user": account.user, "password": account.password}
-                    found.append(self._with_login(entry | account_of, path, variables))
+                    kept = {key: value for key, value in entry.items() if key != "own"} | account_of
+                    found.append(kept if "login" in kept else self._with_login(kept, path, variables))
         except (SecretsError, InvalidError) as error:
             raise AnsibleError(str(error)) from error
         return [found]

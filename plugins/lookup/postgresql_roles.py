@@ -17,6 +17,8 @@ description:
     in, otherwise the one that clients use; see P(holdfast.platform.credentials#lookup). The role itself can not, it
     has the memberships and grants, and the users act as it, unless their setting C(role) names another one, so that
     what they make belongs to neither.
+  - With the key C(own), for the users that services have among themselves, they are C(<name>) and C(<name>_b), which is
+    a member of C(<name>).
 options:
   _terms:
     description: The mapping of roles.
@@ -87,28 +89,44 @@ class LookupModule(LookupBase):
 def _leaving(users: Mapping[str, Any], read: Callable[[str], Secret]) -> list[str]:
     secrets = {str(name): read(str(given["secret"])) for name, given in users.items() if (given or {}).get("secret")}
     mine = {name: one for name, one in secrets.items() if _rotation.at(one, "drained", _controller.name())}
-    old = [_rotation.credential(name, secret, "previous") for name, secret in sorted(mine.items())]
+    old = [
+        _rotation.credential(name, secret, "previous", own=_own(users, name))
+        for name, secret in sorted(mine.items())
+        if _rotation.alternates(secret)
+    ]
     return [account.user for account in old if account]
+
+
+def _own(users: Mapping[str, Any], name: str) -> bool:
+    return bool((users.get(name) or {}).get("own"))
 
 
 def _expanded(users: Mapping[str, Any], read: Callable[[str], Secret]) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for name, given in users.items():
         entry = dict(given or {})
-        path = entry.pop("secret", None)
+        path, own = entry.pop("secret", None), bool(entry.pop("own", False))
         if path is None:
             found[str(name)] = entry
             continue
         if "password" in entry:
             raise SecretsError(f"{name}: has a password and the secret {path}; give one of them")
         secret = read(str(path))
-        if secret.policy is None or secret.policy.rotation != "alternate":
+        if not _rotation.alternates(secret):
             found[str(name)] = entry | {"password": secret.current}
             continue
-        users = {key: entry.pop(key) for key in USER_KEYS if key in entry}
+        if own:
+            for account in _rotation.accounts(str(name), secret, own=True):
+                member = {} if account.user == str(name) else {"member_of": [str(name)]}
+                found[account.user] = entry | member | _login(account)
+            continue
+        theirs = {key: entry.pop(key) for key in USER_KEYS if key in entry}
         found[str(name)] = entry | {"login": False}
         for account in _rotation.accounts(str(name), secret):
-            password = {} if account.password is None else {"password": account.password}
-            shape = {"member_of": [str(name)], "settings": {"role": str(name), **(users.get("settings") or {})}}
-            found[account.user] = users | shape | password | {"login": account.login}
+            shape = {"member_of": [str(name)], "settings": {"role": str(name), **(theirs.get("settings") or {})}}
+            found[account.user] = theirs | shape | _login(account)
     return found
+
+
+def _login(account: _rotation.Account) -> dict[str, Any]:
+    return ({} if account.password is None else {"password": account.password}) | {"login": account.login}

@@ -22,9 +22,11 @@ options:
     elements: str
     required: true
   version:
-    description: Which value to read. A version that a secret does not have is an error.
+    description:
+      - Which value to read. A version that a secret does not have is an error.
+      - V(others) are all but the current one, any number of them, none outside of a rotation. Use C(query) for it.
     type: str
-    choices: [current, previous, next]
+    choices: [current, previous, next, others]
     default: current
 notes:
   - The directory is the variable V(secrets_dir) (default C(secrets) in the inventory's directory).
@@ -52,7 +54,11 @@ from typing import Any
 from ansible.errors import AnsibleError
 from ansible.plugins.lookup import LookupBase
 
-from ansible_collections.holdfast.platform.plugins.plugin_utils._secret_store import open_store, read_value
+from ansible_collections.holdfast.platform.plugins.plugin_utils._secret_store import (
+    open_store,
+    read_secret,
+    read_value,
+)
 from ansible_collections.holdfast.platform.plugins.plugin_utils._secrets import SecretsError
 
 
@@ -66,6 +72,8 @@ class LookupModule(LookupBase):
         check = self._templar.template(variables.get("ansible_check_mode", False))
         try:
             store = open_store(variables, self._templar, self._loader)
+            if self.get_option("version") == "others":
+                return [value for term in terms for value in read_secret(store, term, check=check).versions()[1:]]
             return [read_value(store, term, version=self.get_option("version"), check=check) for term in terms]
         except SecretsError as error:
             raise AnsibleError(str(error)) from error

@@ -13,10 +13,11 @@ import stat
 import string
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.holdfast.platform.plugins.module_utils import _postgresql_login
+from ansible_collections.holdfast.platform.plugins.module_utils import _etcd, _patroni_rest, _postgresql_login
 from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed, run
 
 
@@ -24,7 +25,8 @@ from ansible_collections.holdfast.platform.plugins.module_utils._run import Fail
 class Login:
     """A service that has to take the credential.
 
-    kind names the protocol; every one of hosts is tried, and has to prove that it is `name`.
+    kind names the protocol; every one of hosts is tried, and has to prove that it is `name`. For etcd and Patroni hosts
+    are base URLs, and certificate and key are files that the client shows.
     """
 
     kind: str
@@ -33,6 +35,8 @@ class Login:
     port: int
     database: str
     ca: str
+    certificate: str = ""
+    key: str = ""
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,7 @@ _NEEDED: dict[str, Any] = {"type": "str", "required": True}
 #: The options of one credential, as a module declares them.
 OPTIONS: dict[str, Any] = {
     "secret": {**_NEEDED, "no_log": False},
-    "path": {"type": "path", "required": True},
+    "path": {"type": "path"},
     "user": _NEEDED,
     "password": {**_NEEDED, "no_log": True},
     "owner": {"type": "str", "default": "root"},
@@ -80,11 +84,13 @@ OPTIONS: dict[str, Any] = {
     "login": {
         "type": "dict",
         "options": {
-            "kind": {"type": "str", "choices": ["postgresql"], "required": True},
-            "name": _NEEDED,
+            "kind": {"type": "str", "choices": ["postgresql", "etcd", "patroni"], "required": True},
+            "name": _TEXT,
             "hosts": {"type": "list", "elements": "str", "required": True},
-            "port": {"type": "int", "required": True},
+            "port": {"type": "int", "default": 0},
             "ca": {"type": "path", "required": True},
+            "certificate": {"type": "path", "default": ""},
+            "key": {"type": "path", "default": "", "no_log": False},
             "database": _TEXT,
         },
     },
@@ -95,10 +101,10 @@ def parse(entries: Sequence[Mapping[str, Any]]) -> list[Credential]:
     """Credentials out of a task's list that fits OPTIONS. Raises Failed that names entry, key and what is wrong."""
     found: list[Credential] = []
     for number, entry in enumerate(entries):
-        where, path = f"credentials[{number}]", Path(str(entry["path"]))
-        if not path.is_absolute():
+        where, path = f"credentials[{number}]", Path(entry["path"] or "")
+        if entry["path"] and not path.is_absolute():
             raise Failed(f"{where}.path: '{path}' has to begin with /")
-        if path in (other.path for other in found):
+        if entry["path"] and path in (other.path for other in found):
             raise Failed(f"{where}.path: {path} is given twice; each needs a file of its own")
         try:
             string.Template(entry["content"]).substitute(user="", password="")
@@ -125,6 +131,8 @@ def write(credentials: Sequence[Credential], *, check: bool) -> list[Credential]
     """
     changed = []
     for credential in credentials:
+        if not credential.path.name:
+            raise Failed(f"{credential.secret}: path is missing; a credential that is laid down needs a file")
         try:
             uid, gid = _ids(credential, check=check)
             if _same(credential, uid, gid):
@@ -184,23 +192,24 @@ def tell(credentials: Sequence[Credential]) -> None:
 
 
 def accepted(credential: Credential) -> str:
-    """Why the service does not take the credential; empty when every one of its hosts does, or nobody can be asked."""
-    problems = [
-        answer for login, host in _servers(credential) for answer in [_try(credential, login, host)[1]] if answer
-    ]
-    return "; ".join(problems)
+    """Why the service does not take the credential; empty when it does, or nobody can be asked.
+
+    As a client would, it goes on to the next host when one does not answer; one that answers may not refuse it.
+    """
+    answers = [(*_try(credential, login, host), host) for login, host in _servers(credential)]
+    if any(status == "in" for status, _, _ in answers):
+        answers = [answer for answer in answers if answer[0] == "refused"]
+    return "; ".join(answer for _, answer, _ in answers)
 
 
 def refused(credential: Credential) -> str:
-    """Why it is not proved that the service refuses the credential; empty when every one of its hosts does."""
-    problems = []
-    for login, host in _servers(credential):
-        status, answer = _try(credential, login, host)
-        if status != "refused":
-            problems.append(
-                answer or f"{host}: {credential.user} still gets in with the old value of {credential.secret}"
-            )
-    return "; ".join(problems)
+    """Why it is not proved that the service refuses the credential; empty when every host does that answers."""
+    answers = [(*_try(credential, login, host), host) for login, host in _servers(credential)]
+    if inside := [host for status, _, host in answers if status == "in"]:
+        return f"{', '.join(inside)}: {credential.user} still gets in with the old value of {credential.secret}"
+    if any(status == "refused" for status, _, _ in answers):
+        return ""
+    return "; ".join(answer for _, answer, _ in answers)
 
 
 def _servers(credential: Credential) -> list[tuple[Login, str]]:
@@ -223,5 +232,40 @@ def _postgresql(login: Login, host: str, user: str, password: str) -> None:
     _postgresql_login.log_in(server, user, password)
 
 
+def _etcd_login(login: Login, host: str, user: str, password: str) -> None:
+    client = _etcd.Client([host], ca=login.ca, certificate=login.certificate, key=login.key)
+    try:
+        client.post("auth/authenticate", {"name": user, "password": password})
+    except _etcd.Refused as refusal:
+        if refusal.code == _etcd.INVALID_ARGUMENT:  # "authentication failed, invalid user ID or password"
+            raise _postgresql_login.Refused(str(refusal)) from refusal
+        raise
+
+
+def _patroni(login: Login, host: str, user: str, password: str) -> None:
+    """Ask for a change of nothing: Patroni looks at the password first, and then says that this is no change."""
+    client = _patroni_rest.Client(
+        [host],
+        ca_path=login.ca,
+        client_cert=login.certificate,
+        client_key=login.key,
+        username=user,
+        password=password,
+    )
+    try:
+        client.request(client.urls[0], "/config", method="PATCH", body={})
+    except _patroni_rest.FailedError as error:
+        if error.status == HTTPStatus.UNAUTHORIZED:
+            raise _postgresql_login.Refused(str(error)) from error
+        if error.status != HTTPStatus.BAD_REQUEST:
+            raise Failed(str(error)) from error
+    except (_patroni_rest.AbsentError, FileNotFoundError) as error:
+        raise Failed(str(error)) from error
+
+
 #: How each kind of service is logged in to.
-LOGINS: Mapping[str, Callable[[Login, str, str, str], None]] = {"postgresql": _postgresql}
+LOGINS: Mapping[str, Callable[[Login, str, str, str], None]] = {
+    "postgresql": _postgresql,
+    "etcd": _etcd_login,
+    "patroni": _patroni,
+}

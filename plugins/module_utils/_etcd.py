@@ -168,7 +168,9 @@ class Client:
                     self._authenticate(endpoint)
                 answer = self._post_to(endpoint, path, body or {})
             except Refused as refusal:
-                if refusal.code == UNAUTHENTICATED and self._token and again:
+                # "revision of auth store is old": users have changed since the token was made.
+                stale = refusal.code == UNAUTHENTICATED or "auth store is old" in str(refusal)
+                if stale and self._token and again:
                     self._token = None
                     return self.post(path, body, again=False)
                 if refusal.code not in (DEADLINE_EXCEEDED, UNAVAILABLE):

@@ -13,6 +13,7 @@ from __future__ import annotations
 import base64
 import fnmatch
 import json
+import secrets
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.holdfast.platform.plugins.module_utils._etcd import INVALID_ARGUMENT, Client, Refused, text
-from ansible_collections.holdfast.platform.plugins.module_utils._etcd_auth import range_end
+from ansible_collections.holdfast.platform.plugins.module_utils._etcd_auth import ROOT, range_end
 from ansible_collections.holdfast.platform.plugins.module_utils._etcd_member import FIRST_START, begin
 from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed, run
 from ansible_collections.holdfast.platform.plugins.module_utils._wait import until
@@ -110,9 +111,9 @@ def enter(clients: Sequence[Client]) -> Client:
     raise Failed("the restored cluster takes neither the password that came with the copy nor today's")
 
 
-def settle(client: Client, *, password: str, forget: Sequence[str]) -> dict[str, Any]:
+def settle(client: Client, *, user: str, password: str, forget: Sequence[str]) -> dict[str, Any]:
     """Put right what the snapshot says of its own time: every lease ends, with its keys (who leads, who is there), keys
-    that match forget go, and root gets today's password. Returns how many of each."""
+    that match forget go, and today's administrator gets in and no other. Returns how many of each."""
     leases = client.post("lease/leases").get("leases", [])
     for lease in leases:
         client.post("lease/revoke", {"ID": lease["ID"]})
@@ -123,8 +124,13 @@ def settle(client: Client, *, password: str, forget: Sequence[str]) -> dict[str,
         gone += obsolete(keys, [pattern for pattern in forget if pattern.partition("*")[0] == prefix])
     for key in sorted(set(gone)):
         client.post("kv/deleterange", {"key": text(key)})
-    if client.user and client.password != password:
-        client.post("auth/user/changepw", {"name": client.user, "password": password})
+    if client.user and (client.user, client.password) != (user, password):
+        if client.user != user and user not in client.post("auth/user/list").get("users", []):
+            client.post("auth/user/add", {"name": user, "password": secrets.token_urlsafe(32)})
+            client.post("auth/user/grant", {"user": user, "role": ROOT})
+        client.post("auth/user/changepw", {"name": user, "password": password})
+        if client.user != user:
+            client.post("auth/user/changepw", {"name": client.user, "password": secrets.token_urlsafe(32)})
     return {"leases": len(leases), "forgotten": sorted(set(gone))}
 
 

@@ -23,6 +23,8 @@ from ansible_collections.holdfast.platform.plugins.module_utils._scram import pr
 
 _SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 _PROTOCOL = 196608  # 3.0
+#: What pg_hba.conf calls a connection of a standby, which has no database.
+REPLICATION = "replication"
 _OK, _CLEARTEXT, _SASL, _SASL_CONTINUE, _SASL_FINAL = 0, 3, 10, 11, 12
 
 
@@ -70,6 +72,8 @@ class _Session:
 
     def log_in(self, user: str, password: str, database: str) -> None:
         fields = {"user": user, "database": database, "application_name": "holdfast"}
+        if database == REPLICATION:
+            fields = {"user": user, "replication": "true", "application_name": "holdfast"}
         body = b"".join(part.encode() + b"\0" for pair in fields.items() for part in pair) + b"\0"
         self.stream.sendall(struct.pack("!ii", len(body) + 8, _PROTOCOL) + body)
         exchange = _Scram(password)

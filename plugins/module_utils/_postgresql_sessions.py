@@ -22,10 +22,8 @@ from ansible_collections.holdfast.platform.plugins.module_utils._wait import REA
 SOCKETS = "/var/run/postgresql"
 SYSTEM_USER = "postgres"
 
-#: Sessions from other hosts; those over the socket are the pooler's.
-ACTIVITY = (
-    "SELECT usename, host(client_addr) AS addr, application_name FROM pg_stat_activity WHERE client_addr IS NOT NULL"
-)
+#: Sessions, those over the socket with an empty address.
+ACTIVITY = "SELECT usename, host(client_addr) AS addr, application_name FROM pg_stat_activity"
 
 
 @dataclass(frozen=True, order=True)
@@ -38,32 +36,35 @@ class Session:
     through: str
 
 
-def parse_activity(text: str) -> list[Session]:
+def parse_activity(text: str, *, local: bool = False) -> list[Session]:
     """Sessions out of what psql printed for ACTIVITY, as CSV with a line of names."""
     return [
-        Session(row["usename"], row["addr"], row["application_name"], "server")
+        Session(row["usename"], row["addr"] or "here", row["application_name"], "server")
         for row in csv.DictReader(io.StringIO(text))
-        if row["usename"]
+        if row["usename"] and (row["addr"] or local)
     ]
 
 
 def parse_clients(text: str) -> list[Session]:
-    """Sessions out of what psql printed for SHOW CLIENTS, as CSV with a line of names."""
+    """Sessions out of what psql printed for SHOW CLIENTS, as CSV with a line of names; who looks is none of them."""
     return [
         Session(row["user"], row["addr"], row.get("application_name") or "", "pooler")
         for row in csv.DictReader(io.StringIO(text))
+        if (row["database"], row["addr"]) != ("pgbouncer", "unix")
     ]
 
 
-def read(pooler_port: int) -> list[Session]:
-    """Ask the server and the pooler of this host. Raises Failed."""
+def read(pooler_port: int, *, local: bool = False) -> list[Session]:
+    """Ask the server and the pooler of this host; local: with the server's sessions over the socket, which are the
+    pooler's. Raises Failed.
+    """
     command = ["runuser", f"--user={SYSTEM_USER}", "--", "psql", "--no-psqlrc", "--csv", f"--host={SOCKETS}"]
     server = run([*command, "--dbname=postgres", f"--command={ACTIVITY}"], timeout=30)
     pooler = run(
         [*command, f"--port={pooler_port}", "--username=pgbouncer", "--dbname=pgbouncer", "--command=SHOW CLIENTS"],
         timeout=30,
     )
-    return parse_activity(server.out) + parse_clients(pooler.out)
+    return parse_activity(server.out, local=local) + parse_clients(pooler.out)
 
 
 def wait(

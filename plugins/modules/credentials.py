@@ -80,25 +80,33 @@ options:
           kind:
             description: The protocol.
             type: str
-            choices: [postgresql]
+            choices: [postgresql, etcd, patroni]
             required: true
           name:
-            description: Name that the servers prove with their certificates.
+            description: Name that PostgreSQL's servers prove with their certificates.
             type: str
-            required: true
+            default: ""
           hosts:
-            description: Addresses of all servers.
+            description: Addresses of all servers; for etcd and Patroni their base URLs.
             type: list
             elements: str
             required: true
           port:
-            description: Their port.
+            description: Their port, for PostgreSQL.
             type: int
-            required: true
+            default: 0
           ca:
             description: File with the authorities that sign the servers' certificates.
             type: path
             required: true
+          certificate:
+            description: File of the certificate that etcd and Patroni want to see.
+            type: path
+            default: ""
+          key:
+            description: File of its key.
+            type: path
+            default: ""
           database:
             description: For PostgreSQL.
             type: str

@@ -27,11 +27,29 @@ attributes:
     description: RV(steps) says what changed.
 options:
   password:
-    description: Password of O(user); authentication is switched on with it.
+    description: Password of O(user), an administrator; authentication is switched on with it.
     type: str
     required: true
+  administrators:
+    description:
+      - Users that may do everything; O(user) when none is given. V(root) has to be one of them.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Name of the user.
+        type: str
+        required: true
+      password:
+        description:
+          - Its password. Without one it may not log in; V(root) gets one that nobody knows, another is deleted.
+        type: str
+      former:
+        description: A password that V(root) may still have when it may not log in any more.
+        type: str
   users:
-    description: Users other than root.
+    description: Other users.
     type: list
     elements: dict
     default: []
@@ -41,9 +59,8 @@ options:
         type: str
         required: true
       password:
-        description: Its password.
+        description: Its password. Without one the user may not log in, and is deleted when there is one of its name.
         type: str
-        required: true
       prefixes:
         description: Key prefixes that it may read and write.
         type: list
@@ -89,13 +106,23 @@ def main() -> None:
         argument_spec={
             **ACCESS,
             "password": {"type": "str", "no_log": True, "required": True},
+            "administrators": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "name": {"type": "str", "required": True},
+                    "password": {"type": "str", "no_log": True},
+                    "former": {"type": "str", "no_log": True},
+                },
+            },
             "users": {
                 "type": "list",
                 "elements": "dict",
                 "default": [],
                 "options": {
                     "name": {"type": "str", "required": True},
-                    "password": {"type": "str", "required": True, "no_log": True},
+                    "password": {"type": "str", "no_log": True},
                     "prefixes": {"type": "list", "elements": "str", "default": []},
                     "forget": {"type": "list", "elements": "str", "default": []},
                 },
@@ -104,7 +131,9 @@ def main() -> None:
         supports_check_mode=True,
     )
     given = module.params
-    users = [rules.User(user["name"], user["password"], tuple(user["prefixes"])) for user in given["users"]]
+    administrators = given["administrators"] or [{"name": given["user"], "password": given["password"], "former": None}]
+    users = [rules.User(**one, role=rules.ROOT) for one in administrators]
+    users += [rules.User(user["name"], user["password"], tuple(user["prefixes"])) for user in given["users"]]
     access = {name: given[name] for name in ("ca", "certificate", "key")}
     client = Client(given["endpoints"], **access, user=given["user"], password=given["password"])
     try:
@@ -114,7 +143,7 @@ def main() -> None:
             if not module.check_mode:
                 raise
             actual = rules.Actual()
-        steps = rules.plan(actual, given["password"], users)
+        steps = rules.plan(actual, users)
         if not module.check_mode:
             for step in steps:
                 client.post(step.path, step.body)

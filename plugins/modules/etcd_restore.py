@@ -161,7 +161,7 @@ class Restore:
         rules.wait(self.client(), self.given["timeout"])
         today = {"user": self.given["user"], "password": self.given["password"]}
         client = rules.enter([self.client(**rules.access(self.place / LOGIN)), self.client(**today)])
-        return rules.settle(client, password=self.given["password"], forget=self.given["forget"])
+        return rules.settle(client, **today, forget=self.given["forget"])
 
     def opened(self) -> dict[str, Any]:
         if not self.dry:

@@ -78,6 +78,10 @@ options:
     description: Roles and their passwords of today that Patroni needs, for V(promote).
     type: dict
     default: {}
+  replication_user:
+    description: The one of O(passwords) that replicas stream with; it is made when the backup has none of its name.
+    type: str
+    default: replicator
   superuser_password:
     description: Password of C(postgres), with which V(plan) lets the leader archive its WAL.
     type: str
@@ -376,14 +380,19 @@ def forget_keys(given: Mapping[str, Any]) -> None:
     _guard_options.etcd(given["guard"]).post("kv/deleterange", keys)
 
 
-def set_passwords(session: Any, passwords: Mapping[str, str]) -> None:
-    """Put today's passwords of the roles that Patroni uses in force."""
+def set_passwords(session: Any, passwords: Mapping[str, str], replication: str) -> None:
+    """Put today's passwords of the roles that Patroni uses in force.
+
+    Of the two users of replication only one may have been there, or have been let in, at the backup's time.
+    """
     for role, password in passwords.items():
-        row = server.query(session, "SELECT rolpassword FROM pg_authid WHERE rolname = %s", [role])
-        if row is None:
+        row = server.query(session, "SELECT rolpassword, rolcanlogin FROM pg_authid WHERE rolname = %s", [role])
+        if row is None and role != replication:
             raise Failed(f"the backup has no role {role}; is it one of this cluster?")
-        if not _scram.matches(row[0], password):
-            server.query(session, f"ALTER ROLE {role} PASSWORD %s", [str(_scram.make(password))])
+        if row is None:
+            server.query(session, f"CREATE ROLE {role} REPLICATION")
+        if row is None or not row[1] or not _scram.matches(row[0], password):
+            server.query(session, f"ALTER ROLE {role} LOGIN PASSWORD %s", [str(_scram.make(password))])
 
 
 def keep(operation: rules.Operation) -> rules.Operation:
@@ -411,7 +420,7 @@ def promote(given: Mapping[str, Any]) -> tuple[rules.Operation, str]:
         connect = connector(where)
         server.promote(connect)
         session = connect()
-        set_passwords(session, given["passwords"])
+        set_passwords(session, given["passwords"], given["replication_user"])
         session.close()
         operation = keep(operation.after(rules.PROMOTED, promote=time.monotonic() - begin))
     if operation.phase == rules.PROMOTED:
@@ -566,6 +575,7 @@ def main() -> None:
             "operation": {"type": "dict"},
             "system": text,
             "passwords": {"type": "dict", "default": {}, "no_log": True},
+            "replication_user": {"type": "str", "default": "replicator"},
             "superuser_password": {"type": "str", "no_log": True},
         },
         supports_check_mode=True,

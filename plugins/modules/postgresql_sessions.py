@@ -32,6 +32,10 @@ options:
     description: Port of PgBouncer on this host.
     type: int
     default: 6432
+  local:
+    description: Whether connections over the host's own socket count too. Those of a pooler come that way.
+    type: bool
+    default: false
   timeout:
     description: Seconds to wait.
     type: int
@@ -68,6 +72,7 @@ def main() -> None:
         argument_spec={
             "roles": {"type": "list", "elements": "str", "required": True},
             "pooler_port": {"type": "int", "default": 6432},
+            "local": {"type": "bool", "default": False},
             "timeout": {"type": "int", "default": 600},
             "quiet": {"type": "int", "default": 5},
         },
@@ -78,7 +83,7 @@ def main() -> None:
     try:
         left = _postgresql_sessions.wait(
             given["roles"],
-            lambda: _postgresql_sessions.read(given["pooler_port"]),
+            lambda: _postgresql_sessions.read(given["pooler_port"], local=given["local"]),
             0 if module.check_mode else given["timeout"],
             quiet=given["quiet"],
         )

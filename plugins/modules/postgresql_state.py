@@ -43,6 +43,13 @@ options:
   password:
     description: The password of O(user).
     type: str
+  other_passwords:
+    description:
+      - Passwords that O(user) may still have, as in the middle of a rotation. When one of them lets in, O(password)
+        takes its place.
+    type: list
+    elements: str
+    default: []
   ca_path:
     description:
       - File with the certificate authorities that sign the servers' certificates. With it, the certificate and the
@@ -151,13 +158,20 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.holdfast.platform.plugins.module_utils import _postgresql_load as server
 from ansible_collections.holdfast.platform.plugins.module_utils import _postgresql_pool as pool
+from ansible_collections.holdfast.platform.plugins.module_utils import _scram
 from ansible_collections.holdfast.platform.plugins.module_utils._postgresql_model import (
     EMPTY_SERVER,
     Desired,
     DesiredError,
     parse,
 )
-from ansible_collections.holdfast.platform.plugins.module_utils._postgresql_state import Statement, plan, validate
+from ansible_collections.holdfast.platform.plugins.module_utils._postgresql_state import (
+    Statement,
+    ident,
+    literal,
+    plan,
+    validate,
+)
 
 try:
     import psycopg2
@@ -170,34 +184,56 @@ except ImportError:
     DRIVER_ERROR = ImportError
 
 
-def connector(params: Mapping[str, Any]) -> server.Connect:
-    """Return the function that opens a session on the leader, in one database."""
-    arguments = {
-        "host": ",".join(params["hosts"]),
-        "port": params["port"],
-        "user": params["user"],
-        "connect_timeout": params["timeout"],
-        "target_session_attrs": "read-write",
-        "application_name": "holdfast",
-        "options": server.OPTIONS,
-        "passfile": "/dev/null",
-    }
-    if params["password"] is not None:
-        arguments["password"] = params["password"]
-    if params["ca_path"] is not None:
-        arguments.update(sslmode="verify-full", sslrootcert=params["ca_path"])
+class Door:
+    """Sessions on the leader, with the first of the given passwords that it knows."""
 
-    def connect(database: str | None) -> Any:
-        try:
-            session = psycopg2.connect(dbname=database or "postgres", **arguments)
-        except DRIVER_ERROR as error:
-            who = f"superuser {params['user']} on the leader among {', '.join(params['hosts'])}"
-            raise server.ServerError(f"no session as {who}: {str(error).strip()}") from None
-        # Stay with the leader that was found: a standby may not have a new database yet, and libpq stops at that.
-        arguments["host"] = session.info.host
-        return session
+    def __init__(self, params: Mapping[str, Any]) -> None:
+        """Keep how to connect; nothing is opened yet."""
+        self.hosts = list(params["hosts"])
+        self.user, self.password = params["user"], params["password"]
+        self.passwords = [self.password, *params["other_passwords"]]
+        self.arguments = {
+            "port": params["port"],
+            "user": params["user"],
+            "connect_timeout": params["timeout"],
+            "target_session_attrs": "read-write",
+            "application_name": "holdfast",
+            "options": server.OPTIONS,
+            "passfile": "/dev/null",
+        }
+        if params["ca_path"] is not None:
+            self.arguments.update(sslmode="verify-full", sslrootcert=params["ca_path"])
 
-    return connect
+    def connect(self, database: str | None) -> Any:
+        """Open a session in one database. A standby that lags may know another password than the leader."""
+        problems = []
+        for host in self.hosts:
+            for password in self.passwords:
+                known = {} if password is None else {"password": password}
+                try:
+                    session = psycopg2.connect(dbname=database or "postgres", host=host, **known, **self.arguments)
+                except DRIVER_ERROR as error:
+                    problems.append(str(error).strip())
+                    if "authentication failed" in problems[-1]:
+                        continue
+                    break
+                # Stay with the leader that was found: a standby may not have a new database yet.
+                self.hosts, self.passwords = [host], [password]
+                return session
+        who = f"superuser {self.user} on the leader among {', '.join(self.hosts)}"
+        raise server.ServerError(f"no session as {who}: {'; '.join(dict.fromkeys(problems))}")
+
+    def renew(self, check: bool) -> list[Statement]:
+        """Put the password in force when the server still knew another one; the statement that does it."""
+        self.connect(None).close()
+        if self.passwords == [self.password]:
+            return []
+        change = f"ALTER ROLE {ident(self.user)} PASSWORD "
+        statements = [Statement(change + literal(str(_scram.make(self.password))), change + "'(verifier, not shown)'")]
+        if not check:
+            server.execute(self.connect, statements, DRIVER_ERROR)
+            self.passwords = [self.password]
+        return statements
 
 
 def lookup(connect: server.Connect, user: str | None) -> list[Statement]:
@@ -250,6 +286,7 @@ def main() -> None:
             "port": {"type": "int", "default": 5432},
             "user": {"type": "str", "default": "postgres"},
             "password": {"type": "str", "no_log": True},
+            "other_passwords": {"type": "list", "elements": "str", "default": [], "no_log": True},
             "ca_path": {"type": "path"},
             "timeout": {"type": "int", "default": 10},
             "databases": {"type": "dict", "default": {}},
@@ -277,7 +314,9 @@ def main() -> None:
         elif psycopg2 is None:
             module.fail_json(msg=missing_required_lib("psycopg2"), exception=PSYCOPG2_ERROR)
         else:
-            statements = reconcile(connector(params), desired, pool_user, module.check_mode)
+            door = Door(params)
+            own = door.renew(module.check_mode) if params["other_passwords"] else []
+            statements = own + reconcile(door.connect, desired, pool_user, module.check_mode)
     except DesiredError as error:
         module.fail_json(msg=str(error), problems=list(error.problems))
     except server.ServerError as error:

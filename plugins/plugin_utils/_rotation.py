@@ -25,12 +25,18 @@ retired    new                      old
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from ansible_collections.holdfast.platform.plugins.plugin_utils._duration import parse_duration
-from ansible_collections.holdfast.platform.plugins.plugin_utils._secrets import Journal, Secret, SecretsError, stamp
+from ansible_collections.holdfast.platform.plugins.plugin_utils._secrets import (
+    SLOTS,
+    Journal,
+    Secret,
+    SecretsError,
+    stamp,
+)
 
 #: In their order. `closed` is none of them: a secret that is closed has no journal.
 PHASES = ("prepared", "added", "verified", "switched", "drained", "retired")
@@ -61,13 +67,16 @@ class Run:
         return max(last + 1, int(self.now.timestamp()))
 
 
-def obstacle(secret: Secret) -> str:
-    """Why a secret can't be rotated; empty when it can."""
+def obstacle(secret: Secret, *, served: bool = True) -> str:
+    """Why a secret can't be rotated; empty when it can. served: a service of the house puts a new value in force."""
     kind = secret.policy.rotation if secret.policy else "none"
     if kind == "none":
         return "is never rotated (rotation: none)"
-    if kind == "replace":
-        return "its service knows one value at a time (rotation: replace), and nothing here can change that yet"
+    if kind == "replace" and not served:
+        return (
+            "its service knows one value at a time (rotation: replace) and is none of the house's, so nothing here can "
+            "give it a new one; declare it `dual` or `alternate` when it can take two"
+        )
     return ""
 
 
@@ -210,27 +219,42 @@ class Account:
     login: bool = True
 
 
-def accounts(user: str, secret: Secret) -> list[Account]:
-    """The users that a secret which alternates stands for, `<user>_a` first.
+def alternates(secret: Secret) -> bool:
+    """Whether the secret stands for two users."""
+    return secret.policy is not None and secret.policy.rotation == "alternate"
 
-    Both are always there, so that grants and drops are never part of a rotation.
+
+def accounts(user: str, secret: Secret, *, own: bool = False) -> list[Account]:
+    """The users that a secret stands for: of one that alternates `<user>_a` and `<user>_b`, else the user itself.
+
+    Both are always there, so that grants and drops are never part of a rotation. own: a user that services have among
+    themselves; the first of the two bears the plain name, which it had before there was a second one.
     """
+    if not alternates(secret):
+        return [Account(user, secret.current)]
     other = secret.next if secret.next is not None else secret.previous
     pairs = {
-        secret.slot: Account(f"{user}_{secret.slot}", secret.current),
-        secret.other_slot: Account(f"{user}_{secret.other_slot}", other, login=other is not None),
+        secret.slot: Account(_named(user, secret.slot, own), secret.current),
+        secret.other_slot: Account(_named(user, secret.other_slot, own), other, login=other is not None),
     }
     return [pairs[slot] for slot in sorted(pairs)]
 
 
-def credential(user: str, secret: Secret, version: str = "current") -> Account | None:
-    """What a client logs in with; version is one of a secret's. None when the secret does not have it."""
+def credential(user: str, secret: Secret, version: str = "current", *, own: bool = False) -> Account | None:
+    """What a client logs in with; version is one of a secret's. None when the secret does not have it.
+
+    The next value of a secret that is replaced is none yet: its service has not heard of it. own: as in accounts.
+    """
     password = getattr(secret, version)
-    if password is None:
+    if password is None or (version == "next" and secret.policy and secret.policy.rotation == "replace"):
         return None
-    if secret.policy is None or secret.policy.rotation != "alternate":
+    if not alternates(secret):
         return Account(user, password)
-    return Account(f"{user}_{secret.slot if version == 'current' else secret.other_slot}", password)
+    return Account(_named(user, secret.slot if version == "current" else secret.other_slot, own), password)
+
+
+def _named(user: str, slot: str, own: bool) -> str:
+    return user if own and slot == SLOTS[0] else f"{user}_{slot}"
 
 
 def passwords(secret: Secret) -> list[str]:
@@ -239,19 +263,20 @@ def passwords(secret: Secret) -> list[str]:
 
 
 def selected(
-    held: Mapping[str, Secret], names: Iterable[str], now: datetime, *, only_due: bool = False
+    held: Mapping[str, Secret], names: Iterable[str], now: datetime, served: Container[str], *, only_due: bool = False
 ) -> dict[str, Secret]:
     """Of the secrets by path those that are to be rotated: the named ones, or all that are due.
 
-    Raises SecretsError that lists what can be rotated when a name is none of them.
+    served: those that a service of the house puts in force. Raises SecretsError that lists what can be rotated when a
+    name is none of them.
     """
-    can = {path: secret for path, secret in held.items() if not obstacle(secret)}
+    can = {path: secret for path, secret in held.items() if not obstacle(secret, served=path in served)}
     if only_due:
         return {path: secret for path, secret in can.items() if due(secret, now)}
     wanted = list(dict.fromkeys(names))
     for path in wanted:
         if path not in can:
-            why = obstacle(held[path]) if path in held else "is no secret of this site"
+            why = obstacle(held[path], served=path in served) if path in held else "is no secret of this site"
             raise SecretsError(f"{path}: {why}; what can be rotated: {', '.join(sorted(can))}")
     return {path: can[path] for path in wanted}
 

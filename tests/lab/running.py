@@ -88,7 +88,7 @@ class RunningLab:
             "-m",
             "ansible.builtin.debug",
             "-a",
-            f"msg={{{{ {expression} }}}}",
+            json.dumps({"msg": f"{{{{ {expression} }}}}"}),
         ]
         environment = self.environment(ANSIBLE_STDOUT_CALLBACK="ansible.builtin.oneline")
         said = subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout

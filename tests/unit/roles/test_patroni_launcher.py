@@ -21,6 +21,11 @@ class Config:
         config["ttl"] = max(20, config["ttl"])
 
 
+def said(data: Any, status_code: int | None = None) -> Any:
+    """What Patroni takes an answer of etcd for."""
+    return data.get("error") if isinstance(data, dict) else data
+
+
 @pytest.fixture
 def launcher(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The launcher, beside as much of a Patroni as it touches."""
@@ -29,8 +34,10 @@ def launcher(monkeypatch: pytest.MonkeyPatch) -> Any:
         "patroni.postgresql": {"STOP_POLLING_INTERVAL": 1},
         "patroni.ha": {},
         "patroni.__main__": {"main": None},
+        "patroni.dcs": {"etcd3": ModuleType("etcd3")},
         "patroni.config": {"Config": type("Config", (Config,), dict(vars(Config)))},
     }
+    vars(parts["patroni.dcs"]["etcd3"])["_raise_for_data"] = said
     for name, content in parts.items():
         module = ModuleType(name)
         vars(module).update(content)
@@ -113,3 +120,16 @@ def test_a_replica_waits_for_the_new_leader_and_no_longer(
 
 def test_the_end_of_the_server_is_looked_for_often(launcher: Any) -> None:
     assert sys.modules["patroni.postgresql"].STOP_POLLING_INTERVAL == launcher.OFTEN < 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "heard"),
+    [
+        ({"code": 3, "message": "the revision is old"}, "the revision is old"),
+        ({"error": "no leader", "message": "other", "code": 14}, "no leader"),
+        ({"error": {"grpc_code": 5, "message": "canceled"}}, {"grpc_code": 5, "message": "canceled"}),
+        ("no JSON", "no JSON"),
+    ],
+)
+def test_what_etcd_complains_of_is_heard(launcher: Any, answer: Any, heard: Any) -> None:
+    assert launcher.etcd3._raise_for_data(answer, 400) == heard

@@ -36,6 +36,11 @@ LOOKUPS = {
     "leaving": "{{ lookup('holdfast.platform.postgresql_roles', roles, drained=true) }}",
     "used": "{{ lookup('holdfast.platform.credentials', given) }}",
     "tried": "{{ lookup('holdfast.platform.credentials', given, phase='verified', version='next') }}",
+    "own": "{{ lookup('holdfast.platform.postgresql_roles', {'pool': {'secret': 'shop/app', 'own': true}}) }}",
+    "user": "{{ lookup('holdfast.platform.user', 'shop/app', 'pool') }}",
+    "users": "{{ lookup('holdfast.platform.user', 'shop/app', 'pool', all=true) }}",
+    "others": "{{ query('holdfast.platform.secret', 'shop/app', version='others') }}",
+    "rotating": "{{ lookup('holdfast.platform.rotating', 'shop', 'added') }}",
     "refused": "{{ lookup('holdfast.platform.credentials', given, phase='retired', version='retired') }}",
 }
 
@@ -139,6 +144,18 @@ def test_a_rotation_from_its_start_to_its_end(site: Site) -> None:
     for step in names[:9]:
         assert logins(step) == {"app_a": "old-password", "app_b": new}, step
     assert logins("entered retired") == logins("closed") == {"app_b": new}
+    one, other = by_step["finished added"], by_step["entered retired"]
+    assert one["own"] == {
+        "pool": {"password": "old-password", "login": True},
+        "pool_b": {"password": new, "login": True, "member_of": ["pool"]},
+    }
+    assert {name: entry["login"] for name, entry in other["own"].items()} == {"pool": False, "pool_b": True}
+    assert (one["user"], other["user"], by_step["closed"]["user"]) == ("pool", "pool_b", "pool_b")
+    assert one["users"] == [{"name": "pool", "password": "old-password"}, {"name": "pool_b", "password": new}]
+    assert other["users"] == [{"name": "pool", "former": "old-password"}, {"name": "pool_b", "password": new}]
+    assert by_step["closed"]["users"] == [{"name": "pool"}, {"name": "pool_b", "password": new}]
+    assert (one["others"], other["others"], by_step["closed"]["others"]) == ([new], ["old-password"], [])
+    assert [step for step in by_step if by_step[step]["rotating"]] == ["begun", "entered added"]
     for step in by_step:
         before = step in names[:5]
         assert by_step[step]["used"][0]["user"] == ("app_a" if before else "app_b"), step

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.holdfast.platform.plugins.module_utils import _credentials
+from ansible_collections.holdfast.platform.plugins.module_utils import _credentials, _etcd, _patroni_rest
 from ansible_collections.holdfast.platform.plugins.module_utils._credentials import (
     Credential,
     Login,
@@ -153,10 +153,12 @@ def answering(monkeypatch: pytest.MonkeyPatch, answers: dict[str, Exception | No
 @pytest.mark.parametrize(
     ("answers", "problems_in", "problems_out"),
     [
-        ((None, None), "", "10.0.0.1: app_a still gets in with the old value of postgresql/app; 10.0.0.2: app_a"),
+        ((None, None), "", "10.0.0.1, 10.0.0.2: app_a still gets in with the old value of postgresql/app"),
         ((Refused("a: no"), Refused("b: no")), "a: no; b: no", ""),
         ((Refused("a: no"), None), "a: no", "10.0.0.2: app_a still gets in"),
-        ((Failed("a: timed out"), Refused("b: no")), "a: timed out; b: no", "a: timed out"),
+        ((Failed("a: timed out"), Refused("b: no")), "a: timed out; b: no", ""),
+        ((Failed("a: timed out"), None), "", "10.0.0.2: app_a still gets in"),
+        ((Failed("a: timed out"), Failed("b: no route")), "a: timed out; b: no route", "a: timed out; b: no route"),
     ],
 )
 def test_every_server_is_asked(
@@ -175,3 +177,39 @@ def test_every_server_is_asked(
 
 def test_a_service_that_says_nothing_of_logins_is_not_asked(tmp_path: Path) -> None:
     assert accepted(credential(tmp_path)) == refused(credential(tmp_path)) == ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "answer", "problems"),
+    [
+        ("etcd", None, ("", "u: app_a still gets in")),
+        ("etcd", _etcd.Refused("no such login", _etcd.INVALID_ARGUMENT), ("no such login", "")),
+        ("etcd", _etcd.Unreachable("nobody answers"), ("nobody answers", "nobody answers")),
+        ("patroni", _patroni_rest.FailedError("no change", 400), ("", "u: app_a still gets in")),
+        ("patroni", _patroni_rest.FailedError("wrong password", 401), ("wrong password", "")),
+        ("patroni", _patroni_rest.FailedError("no certificate", 403), ("no certificate", "no certificate")),
+        ("patroni", _patroni_rest.AbsentError("nobody answers"), ("nobody answers", "nobody answers")),
+    ],
+)
+def test_logins_of_members(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str, answer: Exception | None, problems: tuple[str, str]
+) -> None:
+    class Client:
+        urls = ("https://u",)
+
+        def __init__(self, *_: Any, **files: Any) -> None:
+            assert "hunter22" not in files.get("ca", "")
+
+        def post(self, path: str, body: dict[str, str]) -> None:
+            assert (path, body) == ("auth/authenticate", {"name": "app_a", "password": "hunter22"})
+            if answer:
+                raise answer
+
+        def request(self, *_: Any, **__: Any) -> None:
+            if answer:
+                raise answer
+
+    monkeypatch.setattr(_etcd, "Client", Client)
+    monkeypatch.setattr(_patroni_rest, "Client", Client)
+    one = credential(tmp_path, login=Login(kind, "", ("u",), 0, "", "/ca", "/certificate", "/key"))
+    assert (accepted(one), refused(one).split(" with")[0]) == problems

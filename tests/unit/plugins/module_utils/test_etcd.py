@@ -420,7 +420,7 @@ def test_users_are_read(start: Start, files: Files, password: str, matching: set
         auth__role__get=lambda body: PERMISSIONS if body["role"] == "pg" else {},
     )
     client = Client([one.url], **files, user="root", password="right")
-    users = [User("pg", password, ("/pg/",)), User("new", password)]
+    users = [User("root", "right", role="root"), User("pg", password, ("/pg/",)), User("new", password)]
     assert _etcd_auth.read(client, files, users) == _etcd_auth.Actual(
         enabled=True,
         users={"pg": frozenset({"pg"}), "root": frozenset({"root"})},
@@ -431,7 +431,7 @@ def test_users_are_read(start: Start, files: Files, password: str, matching: set
         matching=frozenset(matching),
     )
     tried = [body["name"] for path, _, body in one.asked if path == "auth/authenticate"]
-    assert tried == ["root", "pg"], "a user that does not exist is not tried"
+    assert tried == ["root", "root", "pg"], "a user that does not exist is not tried"
 
 
 def test_users_of_a_fresh_cluster(start: Start, files: Files) -> None:
@@ -442,7 +442,7 @@ def test_users_of_a_fresh_cluster(start: Start, files: Files) -> None:
 
 def test_logging_in_that_fails_otherwise_is_told(start: Start, files: Files) -> None:
     with pytest.raises(Refused, match="no leader"):
-        _etcd_auth.login_works([start(auth__authenticate=NO_LEADER).url], files, User("pg", "x"))
+        _etcd_auth.login_works([start(auth__authenticate=NO_LEADER).url], files, "pg", "x")
 
 
 # Health

@@ -14,6 +14,7 @@ from ansible_collections.holdfast.platform.plugins.module_utils._etcd_auth impor
 from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed
 
 ROOT = frozenset({"root"})
+ADMIN = User("root", "root-secret", role="root")
 PG = User("pg", "pg-secret", ("/pg/",))
 RANGE = ("/pg/", "/pg0", "READWRITE")
 
@@ -125,11 +126,11 @@ def test_range_end(prefix: str, end: str) -> None:
     ],
 )
 def test_plan(found: Actual, users: list[User], words: list[str]) -> None:
-    assert [step.words for step in plan(found, "root-secret", users)] == words
+    assert [step.words for step in plan(found, [ADMIN, *users])] == words
 
 
 def test_what_is_sent() -> None:
-    steps = {step.words: (step.path, step.body) for step in plan(Actual(), "root-secret", [PG])}
+    steps = {step.words: (step.path, step.body) for step in plan(Actual(), [ADMIN, PG])}
     assert list(steps)[-1] == "enable authentication", "last, when everybody can get in"
     assert steps["add user root"] == ("auth/user/add", {"name": "root", "password": "root-secret"})
     assert steps["add role pg"] == ("auth/role/add", {"name": "pg"})
@@ -142,8 +143,7 @@ def test_what_is_sent() -> None:
             users={"root": ROOT, "pg": frozenset({"pg", "root"})},
             roles={"root": frozenset(), "pg": frozenset({RANGE, ("/o", "/p", "READ")})},
         ),
-        "root-secret",
-        [PG],
+        [ADMIN, PG],
     )
     assert (revoke.path, revoke.body) == (
         "auth/role/revoke",
@@ -153,10 +153,58 @@ def test_what_is_sent() -> None:
 
 
 def test_passwords_are_in_no_text() -> None:
-    steps = plan(Actual(), "root-secret", [PG])
+    steps = plan(Actual(), [ADMIN, PG])
     assert "-secret" not in "".join(step.words for step in steps) + repr(steps) + repr(PG)
 
 
 def test_an_empty_prefix_is_refused() -> None:
     with pytest.raises(Failed, match="an empty prefix is every key there is; give a prefix such as /service/"):
-        plan(Actual(), "root-secret", [User("pg", "x", ("",))])
+        plan(Actual(), [ADMIN, User("pg", "x", ("",))])
+
+
+@pytest.mark.parametrize(
+    ("found", "users", "words"),
+    [
+        pytest.param(actual(), [ADMIN, User("pg", None)], ["delete user pg"], id="may not log in any more"),
+        pytest.param(actual(users={"root": ROOT}), [ADMIN, User("pg", None)], [], id="is gone"),
+        pytest.param(
+            actual(),
+            [ADMIN, User("root_b", "other", role="root")],
+            ["add user root_b", "give root_b the role root"],
+            id="a second administrator",
+        ),
+        pytest.param(
+            actual(users={"root": ROOT, "root_b": ROOT}, matching=frozenset({"root_b"}), leaking=ROOT),
+            [User("root", None, role="root", former="root-secret"), User("root_b", "other", role="root")],
+            ["set the password of root"],
+            id="root gives way",
+        ),
+        pytest.param(
+            actual(users={"root": ROOT, "root_b": ROOT}, matching=frozenset({"root_b"})),
+            [User("root", None, role="root"), User("root_b", "other", role="root")],
+            [],
+            id="root gave way",
+        ),
+        pytest.param(
+            Actual(),
+            [User("root", None, role="root"), User("root_b", "other", role="root")],
+            [
+                "add user root",
+                "add role root",
+                "give root its role",
+                "add user root_b",
+                "give root_b the role root",
+                "enable authentication",
+            ],
+            id="a new cluster with today's secrets",
+        ),
+    ],
+)
+def test_who_gives_way(found: Actual, users: list[User], words: list[str]) -> None:
+    assert [step.words for step in plan(found, users)] == words
+
+
+def test_nobody_knows_what_root_gets() -> None:
+    gone = User("root", None, role="root", former="root-secret")
+    [step] = plan(actual(leaking=ROOT), [gone], draw=lambda: "drawn")
+    assert step.body == {"name": "root", "password": "drawn"}

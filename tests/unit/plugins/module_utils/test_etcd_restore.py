@@ -71,7 +71,7 @@ def test_what_was_true_at_the_copys_time_alone_goes() -> None:
     keys = [{"key": base64.b64encode(key.encode()).decode()} for key in KEYS]
     cluster = Cluster({"lease/leases": {"leases": [{"ID": "7"}, {"ID": "8"}]}, "kv/range": {"kvs": keys}})
     patterns = ["/holdfast/postgresql/*/sync", "/holdfast/postgresql/*/failover"]
-    found = rules.settle(cluster, password="new", forget=patterns)
+    found = rules.settle(cluster, user="root", password="new", forget=patterns)
     assert found == {"leases": 2, "forgotten": KEYS[1:]}
     paths = [path for path, _ in cluster.asked]
     assert paths == [
@@ -89,8 +89,23 @@ def test_what_was_true_at_the_copys_time_alone_goes() -> None:
 
 def test_todays_password_is_set_once() -> None:
     cluster = Cluster({}, password="new")
-    rules.settle(cluster, password="new", forget=[])
+    rules.settle(cluster, user="root", password="new", forget=[])
     assert [path for path, _ in cluster.asked] == ["lease/leases"]
+
+
+def test_todays_administrator_has_another_name() -> None:
+    """The one of the copy's time gets a password that nobody knows."""
+    cluster = Cluster({"auth/user/list": {"users": ["root"]}})
+    rules.settle(cluster, user="root_b", password="new", forget=[])
+    said = [(path, body.get("name", body.get("user")), body.get("password")) for path, body in cluster.asked[2:]]
+    assert [entry[:2] for entry in said] == [
+        ("auth/user/add", "root_b"),
+        ("auth/user/grant", "root_b"),
+        ("auth/user/changepw", "root_b"),
+        ("auth/user/changepw", "root"),
+    ]
+    assert said[2][2] == "new"
+    assert said[3][2] not in ("new", "old", None)
 
 
 def test_the_way_in_is_the_copys_password_or_todays() -> None:

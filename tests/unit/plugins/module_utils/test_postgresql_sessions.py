@@ -25,7 +25,10 @@ def test_reading() -> None:
         Session("app_a", "10.77.3.101", "orders", "server"),
         Session("replicator", "10.77.2.11", "data-b1", "server"),
     ]
-    assert [session.user for session in parse_clients(CLIENTS)] == ["app_a", "app_a", "pgbouncer"]
+    assert [session.user for session in parse_clients(CLIENTS)] == ["app_a", "app_a"]
+    pooler = "usename,addr,application_name\npgbouncer_b,,\n"
+    assert parse_activity(pooler) == []
+    assert parse_activity(pooler, local=True) == [Session("pgbouncer_b", "here", "", "server")]
 
 
 def test_waiting() -> None:

@@ -17,6 +17,7 @@ from ansible_collections.holdfast.platform.plugins.plugin_utils._rotation import
     accounts,
     begin,
     close,
+    credential,
     due,
     enter,
     finish,
@@ -210,19 +211,23 @@ HELD = {
     "a/fresh": replace(OLD, created="2026-11-01T00:00:00Z"),
     "a/never": replace(OLD, policy=Policy(rotation="none")),
     "a/one": replace(OLD, policy=Policy(rotation="replace")),
+    "b/one": replace(OLD, policy=Policy(rotation="replace")),
     "pki/key": Secret("x", "2020-01-01T00:00:00Z"),
 }
 
+SERVED = {"a/one"}
+
 
 def test_selection() -> None:
-    assert list(selected(HELD, [], NOW, only_due=True)) == ["a/old"]
-    assert list(selected(HELD, ["a/fresh", "a/old", "a/fresh"], NOW)) == ["a/fresh", "a/old"]
-    with pytest.raises(SecretsError, match="a/nothing: is no secret of this site; what can be rotated: a/fresh, a/old"):
-        selected(HELD, ["a/nothing"], NOW)
-    with pytest.raises(SecretsError, match="a/one: its service knows one value at a time"):
-        selected(HELD, ["a/one"], NOW)
+    assert list(selected(HELD, [], NOW, SERVED, only_due=True)) == ["a/old"]
+    assert list(selected(HELD, ["a/fresh", "a/old", "a/fresh"], NOW, SERVED)) == ["a/fresh", "a/old"]
+    with pytest.raises(SecretsError, match=r"a/nothing: is no secret of this site; .* rotated: a/fresh, a/old, a/one"):
+        selected(HELD, ["a/nothing"], NOW, SERVED)
+    assert list(selected(HELD, ["a/one"], NOW, SERVED)) == ["a/one"]
+    with pytest.raises(SecretsError, match=r"b/one: its service knows one value at a time .* none of the house's"):
+        selected(HELD, ["b/one"], NOW, SERVED)
     with pytest.raises(SecretsError, match="a/never: is never rotated"):
-        selected(HELD, ["a/never"], NOW)
+        selected(HELD, ["a/never"], NOW, SERVED)
 
 
 def test_a_secret_that_is_never_rotated() -> None:
@@ -244,3 +249,24 @@ def test_a_secret_that_is_never_rotated() -> None:
 def test_a_damaged_entry(data: dict[str, object], message: str) -> None:
     with pytest.raises(SecretsError, match=message.replace(".", r"\.")):
         Secret.of({"current": "v", "created": "", **data}, "x")
+
+
+def test_the_users_that_services_have_among_themselves() -> None:
+    """The first of the two bears the plain name: a site from before there were two has it already."""
+    names = [[(a.user, a.login) for a in accounts("pool", secret, own=True)] for secret in (OLD, inside("added"))]
+    assert names == [[("pool", True), ("pool_b", False)], [("pool", True), ("pool_b", True)]]
+    assert credential("pool", OLD, own=True) == Account("pool", "old")
+    assert credential("pool", inside("switched"), own=True) == Account("pool_b", "new")
+    assert credential("pool", inside("switched"), "previous", own=True) == Account("pool", "old")
+    assert credential("pool", inside("retired"), "retired", own=True) == Account("pool", "old")
+
+
+def test_what_a_replaced_secret_stands_for() -> None:
+    """One user all the time; nobody logs in with a value that its service has not heard of."""
+    one = replace(OLD, policy=Policy(rotation="replace"))
+    begun = begin(PATH, one, "new", "r1", RUN)
+    assert accounts("postgres", begun, own=True) == [Account("postgres", "old")]
+    assert credential("postgres", begun, "next") is None
+    switched = enter(PATH, until("verified", begun), "switched", RUN)
+    assert accounts("postgres", switched) == [Account("postgres", "new")]
+    assert credential("postgres", switched, "previous") == Account("postgres", "old")

@@ -96,7 +96,7 @@ def test_a_version_that_is_not_there() -> None:
 
 def test_declared_policies() -> None:
     declared = declared_policies({"etcd": ["a"], "postgresql": [], "other": ["a"]}, {"shop": {"key": {"length": 64}}})
-    assert declared["etcd"]["root"] == Policy()
+    assert declared["etcd"]["root"] == Policy(rotation="alternate")
     assert declared["shop"] == {"key": Policy(length=64)}
     assert "postgresql" not in declared
 

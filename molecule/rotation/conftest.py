@@ -1,0 +1,164 @@
+# Copyright: (c) 2026, Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Clients that write while credentials rotate, and a look at the credentials from outside of Holdfast's own code."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pytest
+
+from tests.chaos.ledger import Entry, Ledger, writing
+from tests.chaos.services import Service, load
+from tests.integration.conftest import ROOT, RunningLab
+
+MEMBERS = ("data-a1", "data-b1", "data-c1")
+FILE = "/etc/app/database.json"
+#: Hosts that write, and for how long their connections live, in seconds: some connect all the time, some hold on.
+WRITERS = {"app-c1": (0.5, 8.0), "data-b1": (5.0, 20.0)}
+RATE = 50.0  # of each, in operations a second
+APP = "postgresql/app_rw"
+#: What services use among themselves: the user of each secret, and whether it has two in turn.
+OWN = {
+    "postgresql/superuser": ("postgres", False),
+    "postgresql/replication": ("replicator", True),
+    "postgresql/rewind": ("rewind", False),
+    "postgresql/pgbouncer": ("pgbouncer", True),
+    "postgresql/patroni": ("patroni", False),
+    "postgresql/etcd": ("postgresql", True),
+    "etcd/root": ("root", True),
+}
+USER = ("user", "password")
+PKI = "/etc/holdfast/pki/postgresql/postgresql"
+TLS = f"-CAfile /etc/holdfast/ca.crt -cert {PKI}.crt -cert_chain {PKI}.crt -key {PKI}.key"
+
+Known = dict[str, tuple[str, str]]
+
+
+@dataclass
+class Rotation:
+    """Rotations on a running lab."""
+
+    lab: RunningLab
+
+    @cached_property
+    def service(self) -> Service:
+        return load("postgresql", self.lab)
+
+    def options(self, secrets: str, **more: Any) -> list[str]:
+        """The options of a run. The second host that writes is told of new values as the first one is."""
+        entry = [{"secret": APP, "database": "app", "path": FILE}]
+        files = f"{{{{ {entry} if inventory_hostname in {list(WRITERS)} else [] }}}}"
+        return ["--extra-vars", json.dumps({"rotate_secret": secrets, "credentials_files": files, **more})]
+
+    def rotate(self, secrets: str, **more: Any) -> subprocess.CompletedProcess[str]:
+        return self.lab.play(ROOT / "playbooks/rotate.yml", *self.options(secrets, **more))
+
+    def killed(self, secrets: str, when: str | Callable[[str], bool], after: float = 0, **more: Any) -> None:
+        """Kill a run, with all that it started, when it says that it comes to something."""
+        self.lab.killed(ROOT / "playbooks/rotate.yml", *self.options(secrets, **more), when=when, after=after)
+
+    def known(self, *secrets: str) -> Known:
+        """User and password of today."""
+        given = [
+            {"secret": path, "user": OWN[path][0], "own": True, "login": {}} if path in OWN else {"secret": path}
+            for path in secrets
+        ]
+        found = self.lab.evaluated(f"lookup('holdfast.platform.credentials', {given})")
+        return {path: (str(one["user"]), str(one["password"])) for path, one in zip(secrets, found, strict=True)}
+
+    def gets_in(self, host: str, secret: str, user: str, password: str) -> bool:
+        """Whether a service takes the credential from a host: asked with the service's own client."""
+        if secret.endswith("/etcd") or secret.startswith("etcd/"):
+            files = "--cacert={0}/ca.crt --cert={0}/etcd.crt --key={0}/etcd.key".format("/etc/holdfast/pki/etcd")
+            command = f"ETCDCTL_USER=$(cat) etcdctl {files} --endpoints=https://{host}:2379 get /holdfast/postgresql/x"
+            said = self.lab.run(host, f"{command} 2>&1; echo status $?", f"{user}:{password}")
+            return self._judged(said, "status 0", "authentication failed")
+        if secret == "postgresql/patroni":
+            login = base64.b64encode(f"{user}:{password}".encode()).decode()
+            request = f"PATCH /config HTTP/1.0\r\nAuthorization: Basic {login}\r\nContent-Length: 2\r\n\r\n{{}}"
+            command = f"(cat; sleep 1) | openssl s_client -quiet {TLS} -connect {host}:8008 2>/dev/null"
+            return self._judged(self.lab.run(host, command, request, check=False), " 400 ", " 401 ")
+        # The leader by its pool, where what members have among themselves is not let in; else the member itself.
+        port, database = ("5000", "app") if secret == APP else ("5432", "postgres")
+        where = f"host=postgresql.lab.internal hostaddr={self.lab.address(host)}"
+        target = f"{where} port={port} dbname={database} user={user} sslmode=require connect_timeout=10"
+        command = f"PGPASSWORD=$(cat) psql -XAtq '{target}' -c 'SELECT 1' 2>&1"
+        refusals = ("authentication failed", "not permitted to log in", "no such user")
+        return self._judged(self.lab.run(host, command, password, check=False), "1\n", *refusals)
+
+    @staticmethod
+    def _judged(said: str, yes: str, *no: str) -> bool:
+        if yes in said:
+            return True
+        assert any(word in said for word in no), said
+        return False
+
+    def judge(self, before: Known, after: Known) -> None:
+        """What was is refused, and what is gets in, from every member."""
+        for secret, old in before.items():
+            assert old[1] != after[secret][1], f"{secret} has its old value"
+            alternates = secret == APP or OWN[secret][1]
+            assert (old[0] != after[secret][0]) is alternates, f"{secret}: {after[secret][0]}"
+            for host in MEMBERS:
+                assert self.gets_in(host, secret, *after[secret]), f"{secret} on {host}"
+                assert not self.gets_in(host, secret, *old), f"the old value of {secret} gets in on {host}"
+
+    def under_way(self) -> bool:
+        """Whether a rotation is."""
+        return "' done, '" in self.lab.play(ROOT / "playbooks/secrets.yml").stdout
+
+    def state(self) -> dict[str, Any]:
+        """All that a rotation could leave behind, but for values."""
+        roles = "SELECT rolname, rolcanlogin, rolreplication, rolsuper FROM pg_roles WHERE rolname !~ '^pg_' ORDER BY 1"
+        etcd = "set -a; . /etc/holdfast/etcd/etcdctl.env; etcdctl user list; etcdctl role list"
+        files = "stat -c '%n %a %U %G' /etc/patroni/config.yml /etc/pgbouncer/* /etc/holdfast/etcd/* | sort"
+        assert not self.under_way()
+        return {
+            "roles": self.service.sql(self.service.leader(), roles),
+            "etcd": self.lab.run(MEMBERS[0], etcd),
+            "files": [self.lab.run(host, files) for host in MEMBERS],
+            "now": {path: user for path, (user, _) in self.known(*OWN, APP).items()},
+        }
+
+    @contextmanager
+    def clients(self, name: str) -> Iterator[list[Entry]]:
+        """Two hosts write all the while; afterwards not one operation has failed, and all are there."""
+        run = f"{time.time_ns():x}"
+        entries: list[Entry] = []
+        with ExitStack() as stack:
+            parts = []
+            for number, (host, lifetime) in enumerate(WRITERS.items()):
+                settings = dict(self.service.prepare(host, run))
+                connection = {key: settings["connection"][key] for key in settings["connection"] if key not in USER}
+                ledger = Ledger(self.lab, host, first=number * 10_000_000 + 1, rate=RATE)
+                client = {"run": run, "connection": connection, "credentials": FILE, "lifetime": lifetime}
+                parts.append(stack.enter_context(writing(ledger, self.service.client, client, f"{name}-{host}")))
+            time.sleep(1)
+            yield entries
+            time.sleep(4)
+        for part in parts:
+            assert len(part) > 100
+            entries += part
+        others = [entry for entry in entries if entry.outcome != "acknowledged"]
+        assert not others, others[:5]
+        numbers = {entry.number for entry in entries}
+        assert all(numbers <= set(present) for present in self.service.present(run).values())
+
+
+@pytest.fixture(scope="session")
+def rotation(lab: RunningLab) -> Rotation:
+    """Rotations, with both hosts that write ready for it."""
+    rotation = Rotation(lab)
+    done = lab.play(ROOT / "playbooks/site.yml", "--tags", "credentials", *rotation.options(""))
+    assert done.returncode == 0, done.stdout
+    return rotation

@@ -1,0 +1,184 @@
+# Copyright: (c) 2026, Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Credentials are replaced while clients write: no operation fails, wherever the controller is killed."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from molecule.rotation.conftest import APP, OWN, Rotation
+from tests.integration.conftest import PROGRAMS, ROOT, RunningLab
+
+WRITER = "app-c1"
+EVERY = (*OWN, APP)
+PHASES = ("added", "verified", "switched", "drained", "retired")
+#: Each write of the journal: what the run says when it comes to it.
+JOURNALED = [
+    "Record the start",
+    *(f"{what} {phase}" for phase in PHASES for what in ("Enter", "Finish")),
+    "Forget the old values",
+]
+
+
+def within(phase: str, task: str) -> Callable[[str], bool]:
+    """Whether a run has said that it comes to something within a phase."""
+    return lambda said: task in said.partition(f"Enter {phase}")[2] if phase else task in said
+
+
+def test_every_kind_at_once_while_two_hosts_write(
+    rotation: Rotation, lab: RunningLab, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = rotation.known(*EVERY)
+    with rotation.clients("rotation") as entries:
+        begun = time.monotonic()
+        result = lab.play(ROOT / "playbooks/rotate.yml", *rotation.options(",".join(EVERY)), "--diff", "-vvv")
+        seconds = time.monotonic() - begun
+    assert result.returncode == 0, result.stdout[-3000:]
+    after = rotation.known(*EVERY)
+    rotation.judge(before, after)
+    for _, password in (*before.values(), *after.values()):
+        assert password not in result.stdout + result.stderr
+    check = lab.play(ROOT / "playbooks/site.yml", "--tags", "etcd,postgresql", "--check")
+    assert check.returncode == 0
+    assert " changed " not in check.stdout.partition("service ")[0], check.stdout
+    with capsys.disabled():
+        print(f"\n{len(EVERY)} credentials in {seconds:.1f} s, {len(entries)} operations, none failed")
+
+
+def test_killed_it_goes_on(rotation: Rotation) -> None:
+    """The same rotation three times; every run goes on where the one before it was."""
+    before = rotation.known(*EVERY)
+    with rotation.clients("rotation-killed"):
+        for phase, task in (("added", "Finish added"), ("switched", "Configure"), ("retired", "Accept what is used")):
+            rotation.killed(",".join(EVERY), within(phase, task), after=0.5)
+        result = rotation.rotate(",".join(EVERY))
+    assert result.returncode == 0, result.stdout[-3000:]
+    rotation.judge(before, rotation.known(*EVERY))
+
+
+def test_a_second_controller_is_refused(rotation: Rotation, lab: RunningLab, tmp_path: Path) -> None:
+    """By the store while both work from the same one, and by the hosts when the other has a copy of its own."""
+    secret, copy = "postgresql/rewind", tmp_path / "secrets"
+    shutil.copytree(lab.lab.home / "secrets", copy)
+    argv = [PROGRAMS / "ansible-playbook", "-i", lab.inventory, ROOT / "playbooks/rotate.yml"]
+    with subprocess.Popen(
+        [*argv, *rotation.options(secret)], cwd=ROOT, env=lab.environment(), stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    ) as first:  # fmt: skip
+        assert first.stdout
+        assert any("Enter verified" in line for line in first.stdout)
+        mine = rotation.rotate(secret)
+        other = rotation.rotate(secret, secrets_dir=str(copy))
+        said = first.stdout.read()
+    assert first.returncode == 0, said
+    assert mine.returncode != 0
+    assert "is at work on its rotation" in mine.stdout, mine.stdout[-3000:]
+    assert other.returncode != 0
+    assert "is at work on a rotation, for another" in other.stdout, other.stdout[-3000:]
+
+
+def test_the_old_user_is_waited_for(rotation: Rotation, lab: RunningLab) -> None:
+    """A program that keeps its connection stops the rotation where nothing is lost, and it can be aborted there."""
+    user, password = lab.credential(APP)
+    target = f"host=postgresql.lab.internal port=5000 dbname=app user={user} sslmode=require connect_timeout=10"
+    lab.ssh(WRITER, "command -v psql || sudo apt-get -qy install postgresql-client >/dev/null")
+    argv = [*lab.lab.ssh_command(lab.address(WRITER)), f"read -r PGPASSWORD; export PGPASSWORD; psql '{target}'"]
+    held = subprocess.Popen(
+        argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True
+    )
+    assert held.stdin
+    held.stdin.write(f"{password}\n")
+    held.stdin.flush()
+    try:
+        time.sleep(3)
+        result = rotation.rotate(APP, postgresql_rotation_drain=0)
+        assert result.returncode != 0
+        assert f"{user} 1 times from" in result.stdout, result.stdout[-3000:]
+        assert "(psql) at the pooler" in result.stdout
+        listed = lab.play(ROOT / "playbooks/secrets.yml")
+        assert "'switched' done, 'drained' next" in listed.stdout
+    finally:
+        held.kill()
+        held.wait()
+    assert rotation.rotate(APP, rotate_abort=True).returncode == 0
+    assert lab.credential(APP) == (user, password)
+    shown = lab.play(ROOT / "playbooks/evidence.yml").stdout
+    assert "rotate-abort" in shown, shown
+
+
+@pytest.mark.full
+def test_aborted_after_each_phase_the_old_values_are_back(rotation: Rotation) -> None:
+    with rotation.clients("rotation-aborted"):
+        for point in ("Enter added", *(f"Enter {phase}" for phase in PHASES[1:])):
+            before = rotation.known(*EVERY)
+            rotation.killed(",".join(EVERY), point)
+            result = rotation.rotate(",".join(EVERY), rotate_abort=True)
+            assert result.returncode == 0, f"at '{point}': {result.stdout[-3000:]}"
+            assert rotation.known(*EVERY) == before, point
+            for secret, known in before.items():
+                assert rotation.gets_in("data-a1", secret, *known), f"{secret} at '{point}'"
+    rotation.killed(",".join(EVERY), within("retired", "Make sure that the old values"))
+    result = rotation.rotate(",".join(EVERY), rotate_abort=True)
+    assert result.returncode != 0
+    assert "the old value is refused already" in result.stdout
+    assert rotation.rotate(",".join(EVERY)).returncode == 0
+
+
+#: What happens between two writes of the journal, for credentials of services and of applications.
+BETWEEN = [
+    ("added", "Keep other controllers out"),
+    ("added", "Accept what is used"),
+    ("verified", "Try the new values"),
+    ("switched", "Accept what is used"),
+    ("switched", "Configure"),
+    ("switched", "Reload"),
+    ("switched", "Let the programs of this host"),
+    ("drained", "Wait until nobody uses"),
+    ("drained", "Log in with the new values"),
+    ("retired", "Accept what is used"),
+    ("retired", "Make sure that the old values"),
+]
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(
+    "secrets",
+    [
+        pytest.param(EVERY, id="all"),
+        pytest.param((APP,), id="application"),
+        pytest.param([path for path in OWN if OWN[path][1]], id="alternate"),
+        pytest.param([path for path in OWN if not OWN[path][1]], id="replace"),
+    ],
+)
+def test_killed_anywhere(rotation: Rotation, secrets: Sequence[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """A run is killed at every point, the next one at the point after it, and so on to the end, in two rotations; then
+    all is as one that nobody disturbs leaves it."""
+    named, kills = ",".join(secrets), 0
+    at_once, later = ([("", point, after) for point in JOURNALED] for after in (0.0, 0.7))
+    both = [point for pair in zip(at_once, later, strict=True) for point in pair]
+    between = [(phase, task, after) for phase, task in BETWEEN for after in (0.0, 0.7)]
+    passes = (both, between) if secrets == EVERY else (at_once, later)
+    assert rotation.rotate(named).returncode == 0
+    undisturbed = rotation.state()
+    begun = time.monotonic()
+    with rotation.clients(f"rotation-killed-{len(secrets)}"):
+        for points in passes:
+            before = rotation.known(*secrets)
+            for phase, task, after in points:
+                rotation.killed(named, within(phase, task), after)
+                kills += 1
+                print(f"killed: {phase} {task} + {after} s", flush=True)
+            if rotation.under_way():  # else the last one was killed too late
+                result = rotation.rotate(named)
+                assert result.returncode == 0, result.stdout[-3000:]
+            rotation.judge(before, rotation.known(*secrets))
+    assert rotation.state() == undisturbed
+    with capsys.disabled():
+        print(f"\n{len(secrets)} credentials: killed {kills} times in {time.monotonic() - begun:.0f} s")
