@@ -19,14 +19,16 @@ options:
       kind:
         description: The service that is asked.
         type: str
-        choices: [etcd, postgresql]
+        choices: [etcd, postgresql, redis]
         required: true
       name:
         description: This member's name in the cluster.
         type: str
         required: true
       members:
-        description: Names of all members, and the base URL of each one's interface (of etcd's clients, of Patroni).
+        description:
+          - Names of all members, and the base URL of each one's interface (of etcd's clients, of Patroni). For Redis
+            C(host:port) of its server.
         type: dict
         required: true
       access:
@@ -76,7 +78,15 @@ options:
         type: str
         default: ""
       lag:
-        description: Bytes of WAL by which a standby may lag behind the leader.
+        description: Bytes of WAL by which a standby may lag behind the leader; of the replication stream, for Redis.
         type: int
         default: 16777216
+      sentinels:
+        description: For Redis, C(host:port) of all Sentinels by the members' names.
+        type: dict
+        default: {}
+      cluster:
+        description: For Redis, the name by which its Sentinels know the cluster.
+        type: str
+        default: ""
 """

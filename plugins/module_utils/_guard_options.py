@@ -16,7 +16,9 @@ from ansible_collections.holdfast.platform.plugins.module_utils import (
     _guard,
     _guard_etcd,
     _guard_postgresql,
+    _guard_redis,
     _patroni_rest,
+    _redis_cluster,
 )
 from ansible_collections.holdfast.platform.plugins.module_utils._guard_lock import Lock
 
@@ -33,7 +35,7 @@ _ACCESS: dict[str, Any] = {
 OPTION: dict[str, Any] = {
     "type": "dict",
     "options": {
-        "kind": {"type": "str", "choices": ["etcd", "postgresql"], "required": True},
+        "kind": {"type": "str", "choices": ["etcd", "postgresql", "redis"], "required": True},
         "name": {"type": "str", "required": True},
         "members": {"type": "dict", "required": True},
         "access": {"type": "dict", "required": True, "options": _ACCESS},
@@ -48,6 +50,8 @@ OPTION: dict[str, Any] = {
         },
         "controller": {"type": "str", "default": ""},
         "lag": {"type": "int", "default": 16 * 1024 * 1024},
+        "sentinels": {"type": "dict", "default": {}},
+        "cluster": {"type": "str", "default": ""},
     },
 }
 
@@ -84,10 +88,18 @@ def postgresql(given: Mapping[str, Any]) -> _guard_postgresql.Adapter:
     return _guard_postgresql.Adapter(patroni(given), given["members"], given["lag"])
 
 
+def redis(given: Mapping[str, Any]) -> _guard_redis.Adapter:
+    """Make the adapter of Redis."""
+    access = _redis_cluster.Access(given["access"]["ca"], given["access"]["user"], [given["access"]["password"]], 3)
+    return _guard_redis.Adapter(given["members"], given["sentinels"], given["cluster"], access, limit=given["lag"])
+
+
 def adapter(given: Mapping[str, Any]) -> _guard.Adapter:
     """Make the adapter of the kind."""
     if given["kind"] == "postgresql":
         return postgresql(given)
+    if given["kind"] == "redis":
+        return redis(given)
     return _guard_etcd.Adapter(given["members"], lambda endpoints: _etcd_client(given["access"], endpoints))
 
 

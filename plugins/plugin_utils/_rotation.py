@@ -145,6 +145,7 @@ def enter(path: str, secret: Secret, phase: str, run: Run) -> Secret:
             next=None,
             slot=secret.other_slot,
             created=journal.began,
+            journal=replace(journal, until=run.until, switched=stamp(run.now)),
         )
     if phase == "retired" and secret.previous is not None:
         return replace(secret, previous=None, retired=secret.previous)
@@ -190,7 +191,7 @@ def abort(path: str, secret: Secret, run: Run) -> Secret:
         previous=taken.current,
         slot=taken.other_slot,
         created=journal.before,
-        journal=replace(journal, back=True, phase="verified"),
+        journal=replace(journal, back=True, phase="verified", switched=stamp(run.now)),
     )
 
 

@@ -110,6 +110,7 @@ class Journal:
     id: of the rotation, for evidence. phase: the last one that is complete. began: ISO 8601 in UTC, also when `next`
     was made. before: when the value in use before it was made. back: it was aborted and goes back to that value.
     controller: the run that is at work on it, until the moment `until` (ISO 8601 in UTC) unless it says so again.
+    switched: when programs were first told to use the new value, ISO 8601 in UTC; empty before.
     token: a number that grows with every run that takes it over; hosts refuse the smaller one (a fencing token).
     """
 
@@ -121,6 +122,7 @@ class Journal:
     until: str
     token: int
     back: bool = False
+    switched: str = ""
 
     @classmethod
     def of(cls, data: Any, where: str) -> Journal:
