@@ -17,7 +17,12 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.holdfast.platform.plugins.module_utils import _etcd, _patroni_rest, _postgresql_login
+from ansible_collections.holdfast.platform.plugins.module_utils import (
+    _etcd,
+    _patroni_rest,
+    _postgresql_login,
+    _redis,
+)
 from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed, run
 
 
@@ -84,7 +89,7 @@ OPTIONS: dict[str, Any] = {
     "login": {
         "type": "dict",
         "options": {
-            "kind": {"type": "str", "choices": ["postgresql", "etcd", "patroni"], "required": True},
+            "kind": {"type": "str", "choices": ["postgresql", "etcd", "patroni", "redis"], "required": True},
             "name": _TEXT,
             "hosts": {"type": "list", "elements": "str", "required": True},
             "port": {"type": "int", "default": 0},
@@ -220,7 +225,7 @@ def _try(credential: Credential, login: Login, host: str) -> tuple[str, str]:
     """Log in at one host: 'in', 'refused' or 'unknown', and what was wrong."""
     try:
         LOGINS[login.kind](login, host, credential.user, credential.password)
-    except _postgresql_login.Refused as refusal:
+    except (_postgresql_login.Refused, _redis.Refused) as refusal:
         return "refused", str(refusal)
     except Failed as failure:
         return "unknown", str(failure)
@@ -263,9 +268,16 @@ def _patroni(login: Login, host: str, user: str, password: str) -> None:
         raise Failed(str(error)) from error
 
 
+def _redis_login(login: Login, host: str, user: str, password: str) -> None:
+    server = _redis.Server(host, login.port, login.ca, name=login.name, timeout=10)
+    with _redis.Client(server, user, [password]) as client:
+        client.log_in()
+
+
 #: How each kind of service is logged in to.
 LOGINS: Mapping[str, Callable[[Login, str, str, str], None]] = {
     "postgresql": _postgresql,
     "etcd": _etcd_login,
     "patroni": _patroni,
+    "redis": _redis_login,
 }

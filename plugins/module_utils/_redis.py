@@ -84,7 +84,7 @@ class Client:
     def pipeline(self, commands: Sequence[Sequence[Word]]) -> list[Any]:
         """The replies to all commands, sent at once. Raises Unreachable and Refused; errors stand among the replies."""
         if self._stream is None:
-            self._log_in()
+            self.log_in()
         return self._ask(commands)
 
     def unauthenticated(self, *words: Word) -> Any:
@@ -100,7 +100,8 @@ class Client:
         except (OSError, ValueError) as error:
             raise Unreachable(f"redis {self.server} does not answer: {error}") from error
 
-    def _log_in(self) -> None:
+    def log_in(self) -> None:
+        """Connect, and prove who we are. Raises Unreachable and Refused."""
         self._connect()
         said = "no password is known"
         for password in self.passwords:

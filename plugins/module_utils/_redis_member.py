@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 import pwd
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -83,11 +84,24 @@ def standing(reading: Reading, name: str, *, has_data: bool) -> str:
     return UNFORMED
 
 
-def candidate(reading: Reading) -> str:
-    """Who leads a new cluster, whose members are all empty: the one that a Sentinel names already, or the first."""
-    told = cluster.claimed(reading)
+def candidate(reading: Reading, watched: str = "") -> str:
+    """Who leads a cluster whose members begin anew: the one that a Sentinel names already, or the first.
+
+    watched: whom this host's Sentinel watches by its file, for when none of them runs.
+    """
+    told = cluster.claimed(reading) or watched
     addresses = [member.address for _, member in sorted(reading.members.items())]
     return told if told in addresses else addresses[0]
+
+
+def watched(file: Path, name: str) -> str:
+    """The address of the primary by a Sentinel's file; empty when there is none."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except OSError:
+        return ""
+    found = re.search(rf"^sentinel monitor {re.escape(name)} (\S+) (\d+) ", text, re.MULTILINE)
+    return cluster.join(found[1], found[2]) if found else ""
 
 
 def has_data(data: Path) -> bool:
@@ -168,15 +182,20 @@ def kept(text: str, watch: Watch) -> dict[str, str]:
     return {key: found.get(key, "") for key in ("auth-user", "auth-pass", "sentinel-user", "sentinel-pass")}
 
 
-def answers(access: Access, address: str) -> str:
-    """Whether a server of this host lets us in: `yes`, `no` (it runs, and knows other passwords), or `down`."""
+def answers(access: Access, address: str, *, runs: bool) -> str:
+    """Whether a program of this host is `down`, or lets us in: `no` when it knows none of the passwords, else `yes`.
+
+    One that runs and does not answer is busy: its files are its own.
+    """
+    if not runs:
+        return "down"
     try:
         with access.client(address) as client:
             client.call("PING")
     except Refused:
         return "no"
     except Failed:
-        return "down"
+        return "yes"
     return "yes"
 
 
@@ -222,13 +241,15 @@ def seeds(
     if where != MEMBER or not (server / SERVER).exists():
         found[server / SERVER] = server_file(leader or own, own)
         found[server / FIRST_START] = ""
+    elif states["server"] == "down" and leader not in ("", own):
+        found[server / SERVER] = server_file(leader, own)  # it may have led, or followed, another one when it stopped
     if not (sentinel / SENTINEL).exists():
         if not leader:
             raise Failed(f"{watch.name}: its Sentinel has lost its file, and there is no primary to watch; run again")
         found[sentinel / SENTINEL] = sentinel_file(watch, leader)
     for part, place in (("server", server), ("sentinel", sentinel)):
         # Only a program that does not run, or lets nobody in, gets this file: it writes it itself.
-        if states[part] != "yes":
+        if states[part] != "yes" or not (place / USERS).exists():
             found[place / USERS] = texts[part]
     return found
 

@@ -80,10 +80,10 @@ options:
           kind:
             description: The protocol.
             type: str
-            choices: [postgresql, etcd, patroni]
+            choices: [postgresql, etcd, patroni, redis]
             required: true
           name:
-            description: Name that PostgreSQL's servers prove with their certificates.
+            description: Name that the servers of PostgreSQL and Redis prove with their certificates.
             type: str
             default: ""
           hosts:

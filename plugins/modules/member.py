@@ -174,6 +174,10 @@ def guarded(given: Mapping[str, Any], steps: Sequence[_member.Step]) -> str:
     if not stops or not given["guard"]:
         act(given, steps)
         return ""
+    # What is down is started before anybody is asked: the cluster may need it to spare the rest.
+    rest = [step for step in steps if step.verb not in ("enable", "start")]
+    for step in (step for step in steps if step not in rest):
+        _member.carry_out(step, given["timeout"])
     adapter, lock = _guard_options.adapter(given["guard"]), _guard_options.lock(given["guard"])
     wish = _guard.Stop(
         given["guard"]["name"],
@@ -181,7 +185,7 @@ def guarded(given: Mapping[str, Any], steps: Sequence[_member.Step]) -> str:
         returns=given["state"] == "started",
         timeout=given["timeout"],
     )
-    return _guard.stop(adapter, lock, wish, lambda: act(given, steps))
+    return _guard.stop(adapter, lock, wish, lambda: act(given, rest))
 
 
 def main() -> None:

@@ -78,6 +78,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ansible_collections.holdfast.platform.plugins.module_utils import _member
 from ansible_collections.holdfast.platform.plugins.module_utils import _redis_cluster as cluster
 from ansible_collections.holdfast.platform.plugins.module_utils import _redis_member as rules
 from ansible_collections.holdfast.platform.plugins.module_utils import _redis_users as users
@@ -88,6 +89,8 @@ def enter(given: dict[str, Any], *, check: bool) -> dict[str, Any]:
     """Say where the host stands, and write what is missing."""
     reading = cluster.look(given)
     access = cluster.access(given)
+    units = _member.read_units([given["units"][part] for part in ("server", "sentinel")])
+    runs = {part: unit.runs for part, unit in zip(("server", "sentinel"), units)}
     places = {part: Path(path) for part, path in given["directories"].items()}
     where = rules.standing(reading, given["name"], has_data=rules.has_data(places["server"]))
     files = rules.seeds(
@@ -97,16 +100,17 @@ def enter(given: dict[str, Any], *, check: bool) -> dict[str, Any]:
         watch=rules.watch(given),
         **places,
         texts={part: users.file(users.of(given["users"], sentinel=part == "sentinel")) for part in places},
-        states={part: rules.answers(access, given["here"][part]) for part in places},
+        states={part: rules.answers(access, given["here"][part], runs=runs[part]) for part in places},
         primary=given["members"][given["primary"]] if given["primary"] else "",
     )
+    watched = rules.watched(places["sentinel"] / rules.SENTINEL, given["cluster"])
     if not check:
         rules.write(files, given["owner"])
     changed = {part for part, place in places.items() if any(path.parent == place for path in files)}
     return {
         "changed": bool(files),
         "standing": where,
-        "candidate": reading.named(rules.candidate(reading)),
+        "candidate": reading.named(rules.candidate(reading, watched)),
         "primary": reading.named(cluster.primary(reading)),
         "written": rules.names(list(files)),
         "effects": {given["units"][part]: "restart" for part in sorted(changed)},

@@ -211,7 +211,7 @@ def test_what_a_host_begins_with() -> None:
 
 
 def test_a_running_members_files_are_its_own(tmp_path: Path) -> None:
-    for name in ("server.conf", "sentinel.conf"):
+    for name in ("server.conf", "sentinel.conf", "users.acl"):
         (tmp_path / name).touch()
     places = {"server": tmp_path, "sentinel": tmp_path}
     given: dict[str, Any] = {"own": HOSTS["c"], "watch": WATCH, **places, "texts": TEXTS}
@@ -220,6 +220,9 @@ def test_a_running_members_files_are_its_own(tmp_path: Path) -> None:
     assert seed.seeds(seed.MEMBER, NOBODY, **given, states=running) == {}
     stale = seed.seeds(seed.MEMBER, FINE, **given, states=running | {"server": "no"})
     assert stale == {tmp_path / "users.acl": "user x\n"}
+    stopped = seed.seeds(seed.MEMBER, FINE, **given, states=running | {"server": "down"})
+    assert stopped[tmp_path / "server.conf"].endswith("replicaof 10.0.0.1 6379\n")
+    assert sorted(path.name for path in stopped) == ["server.conf", "users.acl"]
 
 
 def test_a_sentinel_comes_back_as_who_it_was() -> None:
