@@ -37,7 +37,8 @@ OWN = {
     "postgresql/etcd": ("postgresql", True),
     "etcd/root": ("root", True),
 }
-USER = ("user", "password")
+#: What a client of this test takes from a file, and what it does without: it waits for a machine that is busy.
+HASTY = ("user", "password", "connect_timeout", "tcp_user_timeout")
 PKI = "/etc/holdfast/pki/postgresql/postgresql"
 TLS = f"-CAfile /etc/holdfast/ca.crt -cert {PKI}.crt -cert_chain {PKI}.crt -key {PKI}.key"
 
@@ -139,7 +140,7 @@ class Rotation:
             parts = []
             for number, (host, lifetime) in enumerate(WRITERS.items()):
                 settings = dict(self.service.prepare(host, run))
-                connection = {key: settings["connection"][key] for key in settings["connection"] if key not in USER}
+                connection = {key: settings["connection"][key] for key in settings["connection"] if key not in HASTY}
                 ledger = Ledger(self.lab, host, first=number * 10_000_000 + 1, rate=RATE)
                 client = {"run": run, "connection": connection, "credentials": FILE, "lifetime": lifetime}
                 parts.append(stack.enter_context(writing(ledger, self.service.client, client, f"{name}-{host}")))

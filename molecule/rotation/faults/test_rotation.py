@@ -147,38 +147,46 @@ BETWEEN = [
 ]
 
 
+SINGLE = [path for path in OWN if not OWN[path][1]]
+PAIRED = [path for path in OWN if OWN[path][1]]
+
+
 @pytest.mark.full
 @pytest.mark.parametrize(
-    "secrets",
+    ("secrets", "points"),
     [
-        pytest.param(EVERY, id="all"),
-        pytest.param((APP,), id="application"),
-        pytest.param([path for path in OWN if OWN[path][1]], id="alternate"),
-        pytest.param([path for path in OWN if not OWN[path][1]], id="replace"),
+        pytest.param(EVERY, [(phase, task, after) for phase, task in BETWEEN for after in (0.0, 0.7)], id="between"),
+        pytest.param(EVERY, [("", point, after) for point in JOURNALED for after in (0.0, 0.7)], id="journaled"),
+        pytest.param([APP], [("", point, 0.4) for point in JOURNALED], id="application"),
+        pytest.param(PAIRED, [("", point, 0.4) for point in JOURNALED], id="alternate"),
+        pytest.param(SINGLE, [("", point, 0.4) for point in JOURNALED], id="replace"),
     ],
 )
-def test_killed_anywhere(rotation: Rotation, secrets: Sequence[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """A run is killed at every point, the next one at the point after it, and so on to the end, in two rotations; then
-    all is as one that nobody disturbs leaves it."""
+def test_killed_anywhere(
+    rotation: Rotation,
+    secrets: Sequence[str],
+    points: Sequence[tuple[str, str, float]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A run is killed at one point, the next one at the point after it, and so on to the end of the rotation. What it
+    leaves is what rotations before and after it leave that nobody disturbs."""
     named, kills = ",".join(secrets), 0
-    at_once, later = ([("", point, after) for point in JOURNALED] for after in (0.0, 0.7))
-    both = [point for pair in zip(at_once, later, strict=True) for point in pair]
-    between = [(phase, task, after) for phase, task in BETWEEN for after in (0.0, 0.7)]
-    passes = (both, between) if secrets == EVERY else (at_once, later)
     assert rotation.rotate(named).returncode == 0
     undisturbed = rotation.state()
+    before = rotation.known(*secrets)
     begun = time.monotonic()
-    with rotation.clients(f"rotation-killed-{len(secrets)}"):
-        for points in passes:
-            before = rotation.known(*secrets)
-            for phase, task, after in points:
-                rotation.killed(named, within(phase, task), after)
-                kills += 1
-                print(f"killed: {phase} {task} + {after} s", flush=True)
-            if rotation.under_way():  # else the last one was killed too late
-                result = rotation.rotate(named)
-                assert result.returncode == 0, result.stdout[-3000:]
-            rotation.judge(before, rotation.known(*secrets))
-    assert rotation.state() == undisturbed
+    with rotation.clients("rotation-killed"):
+        for phase, task, after in points:
+            if task == JOURNALED[-1] and not rotation.under_way():  # killed a moment too late
+                break
+            rotation.killed(named, within(phase, task), after)
+            kills += 1
+            print(f"killed: {phase} {task} + {after} s", flush=True)
+        if rotation.under_way():
+            result = rotation.rotate(named)
+            assert result.returncode == 0, result.stdout[-3000:]
     with capsys.disabled():
         print(f"\n{len(secrets)} credentials: killed {kills} times in {time.monotonic() - begun:.0f} s")
+    rotation.judge(before, rotation.known(*secrets))
+    assert rotation.rotate(named).returncode == 0
+    assert rotation.state() == undisturbed
