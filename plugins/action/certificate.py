@@ -22,6 +22,7 @@ ARGUMENTS = {
     "directory": {"type": "path"},
     "certificates": {"type": "dict"},
     "effects": {"type": "dict", "default": {}},
+    "trust_effects": {"type": "dict", "default": {}},
     "bundle": {"type": "str"},
     "lifetime": {"type": "str", "default": "90d"},
 }
@@ -52,7 +53,8 @@ class ActionModule(ActionBase):
                 "certificates": plan.slots,
                 "authority": authority.bundle if authority else None,
                 "bundle": arguments["bundle"] or arguments["service"],
-                "effects": _effects(arguments["effects"]),
+                "effects": _effects("effects", arguments["effects"]),
+                "trust_effects": _effects("trust_effects", arguments["trust_effects"]),
             }
             seen = self._execute_module(module_args={**call, "payload": payload}, task_vars=task_vars)
             if seen.get("failed"):
@@ -103,11 +105,11 @@ class ActionModule(ActionBase):
         )
 
 
-def _effects(effects: Mapping[str, Any]) -> Mapping[str, Any]:
+def _effects(option: str, effects: Mapping[str, Any]) -> Mapping[str, Any]:
     """The effects, if each is one that a unit can have. Raises PkiError."""
     for unit, effect in effects.items():
         if effect not in ("reload", "restart"):
-            raise _pki.PkiError(f"effects.{unit}: is {effect!r}, it has to be reload or restart")
+            raise _pki.PkiError(f"{option}.{unit}: is {effect!r}, it has to be reload or restart")
     return effects
 
 

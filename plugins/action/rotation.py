@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
-from ansible_collections.holdfast.platform.plugins.plugin_utils import _catalogue, _controller, _rotation
+from ansible_collections.holdfast.platform.plugins.plugin_utils import _catalogue, _controller, _rotation, _site_ca
 from ansible_collections.holdfast.platform.plugins.plugin_utils._columns import aligned
 from ansible_collections.holdfast.platform.plugins.plugin_utils._secret_store import (
     declared_policies,
@@ -72,16 +72,20 @@ class ActionModule(ActionBase):
             held = self._held(store, variables)
             if given["state"] == "fenced":
                 return result | self._fence(given["owner"], held, given["take_over"], task_vars)
-            return result | self._carry_out(store, held, given)
+            site = str(self._templar.template(variables.get("site_name")) or "holdfast")
+            return result | self._carry_out(store, held, given, site)
         except SecretsError as error:
             raise AnsibleActionFail(str(error)) from error
 
     def _held(self, store: Store, variables: Mapping[str, Any]) -> dict[str, Secret]:
         """All secrets of the site by path."""
-        owners = sorted(declared_policies(variables["groups"], site_secrets(variables, self._templar)))
+        declared = declared_policies(variables["groups"], site_secrets(variables, self._templar))
+        owners = sorted({*declared, _site_ca.OWNER})
         return {f"{owner}/{name}": secret for owner in owners for name, secret in store.read(owner).items()}
 
-    def _carry_out(self, store: Store, held: Mapping[str, Secret], given: Mapping[str, Any]) -> dict[str, Any]:
+    def _carry_out(
+        self, store: Store, held: Mapping[str, Secret], given: Mapping[str, Any], site: str
+    ) -> dict[str, Any]:
         run = _rotation.Run(
             _controller.name(),
             datetime.now(UTC),
@@ -95,16 +99,19 @@ class ActionModule(ActionBase):
             report = _report(held)
             return {"changed": False, "rotations": report, "table": _table(report, run.now)}
         mine = {path: s for path, s in held.items() if s.journal and s.journal.controller == run.controller}
+        named = [part for path in given["secrets"] for part in _site_ca.parts(held, path)]
         turn = {path: s for path, s in mine.items() if _rotation.remaining(s)[:1] == ((phase,) if phase else ())}
         if state in ("begun", "aborted"):
-            chosen = _rotation.selected(held, given["secrets"], run.now, _served(), only_due=given["due"])
+            chosen = _rotation.selected(held, named, run.now, _served(), only_due=given["due"])
         else:
             chosen = turn
         rotation = uuid.uuid4().hex[:12]
+        authority = _authority(chosen, held, given["secrets"], site, run.now) if state == "begun" else {}
 
         def change(path: str, secret: Secret) -> Secret:
             if state == "begun":
-                return _rotation.begin(path, secret, generate(secret.policy or Policy()), rotation, run)
+                value = "" if secret.journal else authority.get(path) or generate(secret.policy or Policy())
+                return _rotation.begin(path, secret, value, rotation, run)
             if state == "aborted":
                 return _rotation.abort(path, secret, run)
             if state == "closed":
@@ -165,6 +172,18 @@ def _changed(store: Store, chosen: Mapping[str, Secret], change: Change, *, chec
     for owner, paths in owners.items():
         update(store, owner, partial(changed, paths=paths))
     return after
+
+
+def _authority(
+    chosen: Mapping[str, Secret], held: Mapping[str, Secret], names: Sequence[str], site: str, now: datetime
+) -> dict[str, str]:
+    """New values of the CA's parts, when its rotation begins: they fit together, so they are made together."""
+    ca = [path for path, secret in chosen.items() if split_path(path)[0] == _site_ca.OWNER and secret.journal is None]
+    if not ca:
+        return {}
+    if not any(ca == _site_ca.parts(held, name) for name in names if name in _site_ca.ROTATIONS):
+        raise SecretsError(f"{ca[0]}: is a part of the CA; name {' or '.join(_site_ca.ROTATIONS)} to rotate it")
+    return _site_ca.renewed(held, ca, site, now)
 
 
 def _report(secrets: Mapping[str, Secret]) -> list[dict[str, Any]]:

@@ -55,7 +55,7 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(str(error)) from error
         if authority and _pki.certificate_due(authority.intermediate.certificate, now):
             result.setdefault("warnings", []).append(
-                "pki/intermediate_certificate: two thirds of its life are over, rotate the CA"
+                "pki/intermediate_certificate: two thirds of its life are over; make rotate SECRET=pki/intermediate"
             )
         result.update(changed=changed, created=created)
         if created:

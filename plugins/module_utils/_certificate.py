@@ -44,7 +44,7 @@ class Task:
     authority: PEM of the trusted roots for `ca.crt`, or None when the site has none yet (check mode only).
     chains: PEM to install by name; empty in the first call of a run.
     bundle, effects: what has to happen to units ({unit: reload|restart}) that hold the old files, and the bundle with
-    which it waits.
+    which it waits. trust_effects: what has to happen besides when `ca.crt` changes.
     """
 
     directory: Path
@@ -53,6 +53,7 @@ class Task:
     chains: Mapping[str, str]
     bundle: str = ""
     effects: Mapping[str, str] = field(default_factory=dict)
+    trust_effects: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, directory: str, payload: Mapping[str, Any]) -> Task:
@@ -67,12 +68,15 @@ class Task:
             payload.get("chains") or {},
             payload.get("bundle", ""),
             payload.get("effects") or {},
+            payload.get("trust_effects") or {},
         )
 
     @property
-    def replaces(self) -> bool:
-        """Whether this call brings a chain or other trusted roots. A new key is always followed by a chain."""
-        return bool(self.chains) or (self.authority is not None and _read(self.directory / "ca.crt") != self.authority)
+    def due(self) -> Mapping[str, str]:
+        """The effects of this call: of a chain, and of other trusted roots. A new key is always followed by a chain."""
+        trust = self.authority is not None and _read(self.directory / "ca.crt") != self.authority
+        effects = self.effects if self.chains or trust else {}
+        return merge_effects(effects, self.trust_effects) if trust else effects
 
 
 def converge(task: Task, *, check: bool) -> dict[str, Any]:
@@ -90,7 +94,7 @@ def converge(task: Task, *, check: bool) -> dict[str, Any]:
             _make_directory(task.directory)
     report: dict[str, Any] = {}
     with _alone(task.directory, check):
-        if task.replaces and not check:
+        if task.due and not check:
             _note_effects(task)
         if task.authority is not None:
             paths += _put(task.directory / "ca.crt", task.authority, check)
@@ -128,10 +132,10 @@ def _note_effects(task: Task) -> None:
     """
     root = _bundle_store.ROOT
     store = _bundle_store.Store(task.bundle, root)
-    if task.effects and store.current():
+    if store.current():
         try:
             with _bundle_store.host_lock(root, task.bundle):
-                store.write_pending(merge_effects(store.pending(), task.effects))
+                store.write_pending(merge_effects(store.pending(), task.due))
         except Refused as error:
             raise Failed(str(error)) from error
 

@@ -49,8 +49,14 @@ options:
       - Check mode does not add them to the bundle's result.
     type: dict
     default: {}
+  trust_effects:
+    description:
+      - What has to happen besides O(effects) when the trusted roots in C(ca.crt) change. For units that read them only
+        once, such as etcd, or that have no certificate of their own.
+    type: dict
+    default: {}
   bundle:
-    description: The bundle with which O(effects) wait. The default is the service's name.
+    description: The bundle with which O(effects) and O(trust_effects) wait. The default is the service's name.
     type: str
   lifetime:
     description: How long a new certificate is valid, such as V(90d) or V(12h). It never outlives the intermediate CA.
@@ -126,6 +132,7 @@ def main() -> None:
             "directory": {"type": "path"},
             "certificates": {"type": "dict"},
             "effects": {"type": "dict", "default": {}},
+            "trust_effects": {"type": "dict", "default": {}},
             "bundle": {"type": "str"},
             "lifetime": {"type": "str", "default": "90d"},
             "payload": {"type": "dict"},

@@ -32,7 +32,7 @@ RESERVED = frozenset({"admin", "backups", "site", "all", "ungrouped"})
 # What a service that makes backups has by itself: the passphrase of its repositories, and its key for the stores.
 BACKUP_SECRETS: Mapping[str, Mapping[str, Any]] = {
     "backup": {"length": 48, "rotation": "none"},
-    "backup_ssh": {"kind": "ssh_key"},
+    "backup_ssh": {"kind": "ssh_key", "rotation": "dual"},
 }
 
 
@@ -80,7 +80,7 @@ class SecretPolicy:
 class Certificate:
     """A certificate of each member. `owner` and `group` are system names, `usage` is of server and client.
 
-    `names` are further subject names, each `<name>.<site_domain>`.
+    `names` are further subject names, each `<name>.<site_domain>`. `ports`: names of those where it is served.
     """
 
     service: str
@@ -89,6 +89,7 @@ class Certificate:
     group: str
     usage: tuple[str, ...] = ("server", "client")
     names: tuple[str, ...] = ()
+    ports: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -319,6 +320,7 @@ def _service(name: str, document: Mapping[str, Any]) -> Service:
             group=given.get("group", given["owner"]),
             usage=tuple(given.get("usage", ("server", "client"))),
             names=tuple(given.get("names", ())),
+            ports=tuple(given.get("ports", ())),
         )
 
     secrets = {**(BACKUP_SECRETS if "backup" in document else {}), **document.get("secrets", {})}
@@ -382,6 +384,11 @@ def _judged_ports(catalogue: Catalogue, service: Service) -> Iterator[Problem]:
     for key, endpoint in (("metrics", service.metrics), ("probe", service.probe), ("login", service.login)):
         if endpoint and endpoint.port not in ports:
             yield Problem(file, f"{key}.port", endpoint.port, "unknown port", nearest(endpoint.port, ports))
+    for certificate in service.certificates:
+        for name in certificate.ports:
+            if name not in ports:
+                key = f"certificates.{certificate.name}.ports"
+                yield Problem(file, key, name, "unknown port", nearest(name, ports))
 
 
 def _cycles(catalogue: Catalogue) -> Iterator[Problem]:

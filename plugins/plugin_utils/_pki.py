@@ -68,8 +68,11 @@ class Authority:
 
     @property
     def bundle(self) -> str:
-        """The trusted roots as one file."""
-        return "".join(_with_newline(root) for root in self.roots)
+        """The trusted roots as one file, the oldest first: which of them signs is no change of it."""
+        if len(self.roots) == 1:
+            return _with_newline(self.roots[0])
+        ages = {root: _load(root, "root").not_valid_before_utc for root in self.roots}
+        return "".join(_with_newline(root) for root in sorted(ages, key=lambda root: (ages[root], root)))
 
 
 @dataclass(frozen=True)
@@ -193,6 +196,14 @@ def sign(request: str, authority: Authority, wanted: Wanted, now: datetime) -> s
         .add_extension(_authority_key_identifier(intermediate), critical=False)
     )
     return _pem(builder.sign(key, hashes.SHA256())) + _normal(authority.intermediate.certificate)
+
+
+def probe(issuer: Pair, names: Sequence[str], now: datetime, life: timedelta) -> str:
+    """A certificate for server and client with its issuer's and its key, to try with: PEM, the leaf first."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
+    wanted = Wanted(tuple(names), tuple(USAGES), life)
+    return sign(_pem_request(request), Authority(issuer, ()), wanted, now) + _key_pem(key)
 
 
 def request_public_key(request: str) -> str:
@@ -348,6 +359,10 @@ def _load_ca(pair: Pair, what: str) -> tuple[x509.Certificate, CaKey]:
 
 def _pem(certificate: x509.Certificate) -> str:
     return certificate.public_bytes(Encoding.PEM).decode()
+
+
+def _pem_request(request: x509.CertificateSigningRequest) -> str:
+    return request.public_bytes(Encoding.PEM).decode()
 
 
 def _normal(pem: str) -> str:

@@ -260,7 +260,7 @@ def _named(user: str, slot: str, own: bool) -> str:
 
 def passwords(secret: Secret) -> list[str]:
     """The values that a service which knows several at once has to accept, the current one first."""
-    return [value for value in (secret.current, secret.next, secret.previous) if value is not None]
+    return secret.accepted()
 
 
 def selected(

@@ -28,7 +28,7 @@ from ansible_collections.holdfast.platform.plugins.plugin_utils._duration import
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 ALPHABETS = {"alnum": string.ascii_letters + string.digits, "hex": "0123456789abcdef", "base64": ""}
-KINDS = ("text", "ssh_key")
+KINDS = ("text", "ssh_key", "pem")
 ROTATIONS = ("replace", "dual", "alternate", "none")
 
 #: The two users of a secret that alternates, told apart by these suffixes.
@@ -57,7 +57,8 @@ class ConflictError(SecretsError):
 class Policy:
     """How a secret is made and when it is due.
 
-    kind: `text`, or `ssh_key`: an Ed25519 key pair, kept as its private part; length and alphabet mean nothing to it.
+    kind: `text`, or `ssh_key`: an Ed25519 key pair, kept as its private part, or `pem`: a part of the site's CA, which
+    is never drawn by itself. Length and alphabet mean nothing to the last two.
     length: characters for `alnum` and `hex`; bytes, before they are encoded, for `base64`.
     lifetime: span after which it is due for rotation (`90d`), or None.
     rotation: what the service can do. `replace`: it knows one value at a time. `dual`: it accepts two at once.
@@ -144,7 +145,7 @@ class Secret:
 
     current: the value in use. previous: still valid while a rotation drains it. next: made, not yet in use.
     retired: no longer valid, kept until a rotation has proved that it is refused.
-    created: when `current` was made, ISO 8601 in UTC. policy: None for what is not drawn at random (keys of the CA).
+    created: when `current` was made, ISO 8601 in UTC. policy: None for what a person wrote into the store.
     slot: the user that `current` belongs to when the secret alternates; the other versions belong to the other user.
     journal: of the rotation under way.
     """
@@ -194,6 +195,10 @@ class Secret:
     def versions(self) -> list[str]:
         """Every value that may still be in use or come into use, the current one first."""
         return [value for value in (self.current, self.next, self.previous, self.retired) if value is not None]
+
+    def accepted(self) -> list[str]:
+        """What a service that knows several values at once has to accept, the current one first."""
+        return [value for value in (self.current, self.next, self.previous) if value is not None]
 
     @property
     def other_slot(self) -> str:
@@ -257,7 +262,9 @@ def split_path(path: object) -> tuple[str, str]:
 
 
 def generate(policy: Policy) -> str:
-    """Draw a new value from the system's random source."""
+    """Draw a new value from the system's random source. Raises SecretsError for a part of the CA."""
+    if policy.kind == "pem":
+        raise SecretsError("a part of the CA is made together with the others; name pki/ca or pki/intermediate")
     if policy.kind == "ssh_key":
         return ssh_private_key(secrets.token_bytes(32))
     if policy.alphabet == "base64":

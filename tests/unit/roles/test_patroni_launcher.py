@@ -26,6 +26,25 @@ def said(data: Any, status_code: int | None = None) -> Any:
     return data.get("error") if isinstance(data, dict) else data
 
 
+class Interface:
+    def __init__(self, roots: Path | None) -> None:
+        self._RestApiServer__ssl_options = {} if roots is None else {"cafile": str(roots)}
+
+    def get_certificate_serial_number(self) -> str:
+        return "0A"
+
+
+class EtcdError(Exception):
+    pass
+
+
+class EtcdClient:
+    def _handle_server_response(self, response: str) -> str:
+        if response != "fine":
+            raise EtcdError(response)
+        return response
+
+
 @pytest.fixture
 def launcher(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The launcher, beside as much of a Patroni as it touches."""
@@ -33,17 +52,23 @@ def launcher(monkeypatch: pytest.MonkeyPatch) -> Any:
         "patroni": {},
         "patroni.postgresql": {"STOP_POLLING_INTERVAL": 1},
         "patroni.ha": {},
+        "patroni.dcs": {},
+        "patroni.dcs.etcd3": {
+            "_raise_for_data": said,
+            "Etcd3ClientError": EtcdError,
+            "Etcd3Client": type("Etcd3Client", (EtcdClient,), dict(vars(EtcdClient))),
+        },
+        "patroni.api": {"RestApiServer": type("RestApiServer", (Interface,), dict(vars(Interface)))},
         "patroni.__main__": {"main": None},
-        "patroni.dcs": {"etcd3": ModuleType("etcd3")},
         "patroni.config": {"Config": type("Config", (Config,), dict(vars(Config)))},
     }
-    vars(parts["patroni.dcs"]["etcd3"])["_raise_for_data"] = said
     for name, content in parts.items():
         module = ModuleType(name)
         vars(module).update(content)
         monkeypatch.setitem(sys.modules, name, module)
         if "." in name:
-            setattr(sys.modules["patroni"], name.split(".")[1], module)
+            parent, _, child = name.rpartition(".")
+            setattr(sys.modules[parent], child, module)
     loader = SourceFileLoader("patroni_launcher", str(LAUNCHER))
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     spec = spec_from_loader(loader.name, loader)
@@ -133,3 +158,25 @@ def test_the_end_of_the_server_is_looked_for_often(launcher: Any) -> None:
 )
 def test_what_etcd_complains_of_is_heard(launcher: Any, answer: Any, heard: Any) -> None:
     assert launcher.etcd3._raise_for_data(answer, 400) == heard
+
+
+def test_other_roots_are_taken_for_another_certificate(launcher: Any, tmp_path: Path) -> None:
+    roots = tmp_path / "ca.crt"
+    interface = launcher.api.RestApiServer(roots)
+    assert interface.get_certificate_serial_number() == "0A"  # missing
+    seen = set()
+    for text in ("old", "old\nnew", "old\nnew", "new"):
+        roots.write_text(text)
+        seen.add(interface.get_certificate_serial_number())
+    assert len(seen) == 3
+    assert launcher.api.RestApiServer(None).get_certificate_serial_number() == "0A"
+
+
+def test_a_member_of_etcd_that_stops_is_no_answer(launcher: Any) -> None:
+    client = launcher.etcd3.Etcd3Client()
+    assert client._handle_server_response("fine") == "fine"
+    for said in ("malformed header: missing HTTP content-type", "server closed the stream without sending trailers"):
+        with pytest.raises(ConnectionError, match=said):
+            client._handle_server_response(f"<Unknown error: '{said}', code: 2>")
+    with pytest.raises(EtcdError, match="lease not found"):
+        client._handle_server_response("lease not found")

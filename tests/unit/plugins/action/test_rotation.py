@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.vault import VaultSecret
 
 from ansible_collections.holdfast.platform.plugins.plugin_utils._secrets import Policy, Secret
+from ansible_collections.holdfast.platform.plugins.plugin_utils._site_ca import fill_authority
 from ansible_collections.holdfast.platform.plugins.plugin_utils._vault_files import Passwords, VaultFiles
 
 ROOT = Path(__file__).parents[4]
@@ -230,3 +232,29 @@ def test_the_list(site: Site) -> None:
     assert result["table"][0].split() == ["secret", "kind", "age", "next", "rotation", "under", "way"]
     assert "'prepared' done, 'added' next" in result["table"][1]
     assert "old-password" not in json.dumps(result)
+
+
+def test_the_parts_of_the_ca_change_together(site: Site) -> None:
+    with site.store.transaction("pki") as held:
+        fill_authority(held, "lab", datetime.now(UTC))
+    before = dict(site.store.read("pki"))
+    begin = {"state": "begun", "secrets": ["pki/ca"]}
+    assert site.run(begin, check=True)[0][0]["result"]["changed"]
+    assert site.store.read("pki") == before
+    found, output = site.run({"state": "begun", "secrets": ["pki/root_key"]})
+    assert not found
+    assert "pki/root_key: is a part of the CA; name pki/ca or pki/intermediate to rotate it" in output
+    site.run(begin, *phase("added"))
+    begun = dict(site.store.read("pki"))
+    site.run(begin, {"state": "begun", "due": True}, *phase("verified"), phase("switched")[0])
+    after = site.store.read("pki")
+    assert {name: secret.current for name, secret in after.items()} == {n: s.next for n, s in begun.items()}
+    assert {name: secret.previous for name, secret in after.items()} == {n: s.current for n, s in before.items()}
+    found, output = site.run({"state": "begun", "secrets": ["pki/intermediate"]})
+    assert not found
+    assert "pki/intermediate: a rotation of pki/root_certificate, " in output
+    steps = [step for name in ("switched", "drained", "retired") for step in phase(name)]
+    found, output = site.run({"state": "aborted", "secrets": ["pki/ca"]}, *steps, {"state": "closed"})
+    assert site.store.read("pki") == before, output
+    for secret in (*before.values(), *after.values()):
+        assert secret.current not in output

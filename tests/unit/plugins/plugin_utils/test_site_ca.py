@@ -21,8 +21,15 @@ from ansible_collections.holdfast.platform.plugins.plugin_utils._pki import (
     needs_issue,
     sign,
 )
+from ansible_collections.holdfast.platform.plugins.plugin_utils._rotation import Run, abort, begin, close, enter, finish
 from ansible_collections.holdfast.platform.plugins.plugin_utils._secrets import Secret, SecretsError
-from ansible_collections.holdfast.platform.plugins.plugin_utils._site_ca import authority_of, fill_authority
+from ansible_collections.holdfast.platform.plugins.plugin_utils._site_ca import (
+    POLICY,
+    authority_of,
+    fill_authority,
+    parts,
+    renewed,
+)
 
 NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 ALL = ["intermediate_certificate", "intermediate_key", "root_certificate", "root_key"]
@@ -85,10 +92,151 @@ def test_parts_that_dont_fit() -> None:
 
 def test_every_version_of_the_root_is_trusted() -> None:
     other = make_root("new", NOW).certificate
-    held = {**COMPLETE, "root_certificate": replace(COMPLETE["root_certificate"], next=other)}
+    held = {**COMPLETE, "root_certificate": replace(COMPLETE["root_certificate"], next=other, retired="gone")}
     authority = authority_of(held)
     assert authority is not None
     assert authority.roots == (COMPLETE["root_certificate"].current, other)
+
+
+def test_the_order_of_the_roots_does_not_change_when_they_change_places() -> None:
+    """Otherwise who reads them once would be restarted for nothing."""
+    old, new = make_root("old", NOW).certificate, make_root("new", NOW + timedelta(days=1)).certificate
+    before, after = (
+        authority_of({**COMPLETE, "root_certificate": replace(COMPLETE["root_certificate"], **versions)})
+        for versions in ({"current": old, "next": new}, {"current": new, "previous": old})
+    )
+    assert before is not None
+    assert after is not None
+    assert before.bundle == after.bundle == old + new
+
+
+SITE = {f"pki/{name}": secret for name, secret in COMPLETE.items()} | {"etcd/root": Secret("x", "")}
+RUN = Run("me", NOW)
+PARTS = {
+    "pki/ca": ["pki/root_certificate", "pki/root_key", "pki/intermediate_certificate", "pki/intermediate_key"],
+    "pki/intermediate": ["pki/intermediate_certificate", "pki/intermediate_key"],
+}
+
+
+def rotated(held: dict[str, Secret], path: str, *phases: str) -> dict[str, Secret]:
+    """All secrets after the rotation of the CA has come through these phases."""
+    held = dict(held)
+    for name, value in renewed(held, parts(held, path), "lab", NOW).items():
+        held[name] = begin(name, held[name], value, "r", RUN)
+    for phase in phases:
+        for name in PARTS[path]:
+            held[name] = finish(name, enter(name, held[name], phase, RUN), phase, RUN)
+    return held
+
+
+def ca(held: dict[str, Secret], version: str = "current") -> tuple[str, int] | None:
+    """Which intermediate a version of the CA has, and how many roots are trusted; it can sign."""
+    authority = authority_of({name.partition("/")[2]: secret for name, secret in held.items()}, version)
+    if authority is None:
+        return None
+    check_authority(authority, NOW)
+    return authority.intermediate.certificate, len(authority.roots)
+
+
+@pytest.mark.parametrize(("path", "roots"), [("pki/ca", 2), ("pki/intermediate", 1)])
+def test_a_rotation_of_the_ca(path: str, roots: int) -> None:
+    old = COMPLETE["intermediate_certificate"].current
+    added = rotated(SITE, path, "added", "verified")
+    assert ca(added) == (old, roots)
+    new = ca(added, "next")
+    assert new is not None
+    assert new[0] != old
+    switched = rotated(SITE, path, "added", "verified", "switched", "drained")
+    assert ca(switched, "retired") is None
+    made, trusted = ca(switched) or ("", 0)
+    assert made != old
+    assert trusted == roots
+    retired = {
+        name: enter(name, secret, "retired", RUN) if name in PARTS[path] else secret
+        for name, secret in switched.items()
+    }
+    assert ca(retired) == (made, 1)
+    assert (ca(retired, "retired") or ("", 0))[0] == old
+    for name in PARTS[path]:
+        done = close(name, finish(name, retired[name], "retired", RUN), RUN)
+        assert (done.versions(), done.journal, done.policy) == ([switched[name].current], None, POLICY)
+
+
+@pytest.mark.parametrize("phases", [("added",), ("added", "verified", "switched")])
+def test_an_abort_goes_back_to_the_old_ca(phases: tuple[str, ...]) -> None:
+    held = rotated(SITE, "pki/ca", *phases)
+    for name in PARTS["pki/ca"]:
+        held[name] = abort(name, held[name], RUN)
+    assert (ca(held) or ("", 0))[0] == COMPLETE["intermediate_certificate"].current
+
+
+@pytest.mark.parametrize(
+    ("held", "path", "found"),
+    [
+        (SITE, "pki/ca", PARTS["pki/ca"]),
+        (SITE, "pki/intermediate", PARTS["pki/intermediate"]),
+        (
+            {name: secret for name, secret in SITE.items() if name != "pki/root_key"},
+            "pki/ca",
+            PARTS["pki/ca"][:1] + PARTS["pki/ca"][2:],
+        ),
+        (SITE, "etcd/root", ["etcd/root"]),
+        (SITE, "pki/root_key", ["pki/root_key"]),
+        ({}, "pki/ca", ["pki/ca"]),
+        (rotated(SITE, "pki/intermediate"), "pki/intermediate", PARTS["pki/intermediate"]),
+    ],
+)
+def test_what_a_person_means(held: dict[str, Secret], path: str, found: list[str]) -> None:
+    assert parts(held, path) == found
+
+
+def test_two_rotations_of_the_ca_at_once() -> None:
+    with pytest.raises(SecretsError, match=r"pki/ca: a rotation of pki/intermediate_certificate, .* is under way"):
+        parts(rotated(SITE, "pki/intermediate"), "pki/ca")
+
+
+CA = {name: secret for name, secret in SITE.items() if name.startswith("pki/")}
+OFFLINE = {name: secret for name, secret in SITE.items() if name != "pki/root_key"}
+
+
+@pytest.mark.parametrize(
+    ("held", "path", "said"),
+    [
+        (OFFLINE, "pki/intermediate", "pki/root_key: is offline, and signs the new intermediate; put it back"),
+        (OFFLINE, "pki/ca", "pki/root_key: is offline, so the new one would have no old one to go back to"),
+        (
+            SITE | {"pki/root_key": replace(SITE["pki/root_key"], current="gone")},
+            "pki/intermediate",
+            "pki/root_key: can't be read as a private key",
+        ),
+        (
+            OFFLINE | {"pki/root_certificate": replace(SITE["pki/root_certificate"], next="x")},
+            "pki/ca",
+            "pki/intermediate_certificate.next: is missing, but root_certificate have one",
+        ),
+        (
+            {name: replace(secret, next=made()[name.partition("/")[2]].current) for name, secret in CA.items()},
+            "pki/ca",
+            "pki/intermediate_key: does not belong to",
+        ),
+    ],
+)
+def test_what_cant_be_renewed(held: dict[str, Secret], path: str, said: str) -> None:
+    with pytest.raises(SecretsError) as error:
+        renewed(held, parts(held, path), "lab", NOW)
+    assert str(error.value).startswith(said)
+
+
+def test_a_lost_root_key_is_no_obstacle_to_another_ca() -> None:
+    held = SITE | {"pki/root_key": replace(SITE["pki/root_key"], current="gone")}
+    assert set(renewed(held, parts(held, "pki/ca"), "lab", NOW)) == set(PARTS["pki/ca"])
+
+
+def test_another_ca_that_a_person_brings() -> None:
+    brought = {f"pki/{name}": secret.current for name, secret in made().items()}
+    held = {name: replace(secret, next=brought.get(name)) for name, secret in OFFLINE.items()}
+    names = parts(held, "pki/ca")
+    assert renewed(held, names, "lab", NOW) == {name: brought[name] for name in names}
 
 
 def test_an_authority_that_the_site_brings(tmp_path: Path) -> None:
