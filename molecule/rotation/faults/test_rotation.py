@@ -56,7 +56,11 @@ def test_killed_it_goes_on(rotation: Rotation) -> None:
     """The same rotation three times; every run goes on where the one before it was."""
     before = rotation.known(*EVERY)
     with rotation.clients("rotation-killed"):
-        for phase, task in (("added", "Finish added"), ("switched", "Configure"), ("retired", "Accept what is used")):
+        for phase, task in (
+            ("added", "Finish"),
+            ("switched", "Apply the configuration"),
+            ("retired", "Accept what is"),
+        ):
             rotation.killed(",".join(EVERY), within(phase, task), after=0.5)
         result = rotation.rotate(",".join(EVERY))
     assert result.returncode == 0, result.stdout[-3000:]
@@ -137,8 +141,8 @@ BETWEEN = [
     ("added", "Accept what is used"),
     ("verified", "Try the new values"),
     ("switched", "Accept what is used"),
-    ("switched", "Configure"),
-    ("switched", "Reload"),
+    ("switched", "Apply the configuration"),
+    ("switched", "Run the member"),
     ("switched", "Let the programs of this host"),
     ("drained", "Wait until nobody uses"),
     ("drained", "Log in with the new values"),
