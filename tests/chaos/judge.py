@@ -18,10 +18,14 @@ LEAST_RATE = 50.0
 
 @dataclass(frozen=True)
 class Limits:
-    """Most seconds without an acknowledged write, and from healing until fully in sync; None: only measured."""
+    """Most seconds without an acknowledged write, and from healing until fully in sync; None: only measured.
+
+    loss: seconds from the fault on in which what is acknowledged may be lost, for a service that replicates later.
+    """
 
     gap: float | None = 20.0
     in_sync: float | None = 180.0
+    loss: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,12 @@ def judge(
     rate = len(calm) / max(injected - begin, 0.001)
     within = [e for e in inside or () if e.outcome == "acknowledged" and injected + 1 < e.ended < healed]
     violations = []
-    for what, found in (("acknowledged and lost", lost), ("out of nowhere", nowhere)):
+    allowed = set()
+    if limits.loss:
+        # What was on its way when the fault began counts as well: it was acknowledged, and not yet replicated.
+        allowed = {e.number for e in everything if injected - 1 <= e.ended <= injected + limits.loss}
+    too_much = {name: [number for number in ids if number not in allowed] for name, ids in lost.items()}
+    for what, found in (("acknowledged and lost", too_much), ("out of nowhere", nowhere)):
         violations += [f"{len(ids)} {what} on {name}: {shorten(ids)}" for name, ids in found.items() if ids]
     if not present:
         violations.append("nobody could be asked what is there")

@@ -129,3 +129,16 @@ def test_without_any_write_the_gap_is_all_of_it() -> None:
 )
 def test_gaps(times: list[float], expected: list[tuple[float, float]]) -> None:
     assert gaps(times, 0, 10) == expected
+
+
+def test_what_replication_may_lose_is_measured_up_to_its_bound() -> None:
+    early = [entry.number for entry in ALL if 109.5 < entry.ended <= 110.0]
+    late = [entry.number for entry in ALL if 117.0 < entry.ended < 117.1]
+    bound = Limits(gap=None, loss=6.0)
+    kept = {"a": [number for number in NUMBERS if number not in early]}
+    result = judged(ALL, kept, limits=bound)
+    assert result.lost == {"a": early}
+    assert result.violations == []
+    too_late = {"a": [number for number in NUMBERS if number not in late]}
+    assert judged(ALL, too_late, limits=bound).violations != []
+    assert judged(ALL, kept, limits=Limits(gap=None)).violations != []
