@@ -36,6 +36,7 @@ options:
     type: dict
     default: {}
 notes:
+  - The secrets are in Ansible Vault files, or, with V(secrets_backend=kv), on the server that V(secrets_kv) describes.
   - The directory is the variable V(secrets_dir) (default C(secrets) in the inventory's directory).
     The vault password is the one of the run, or the file or program that the variable
     V(secrets_vault_password_file) names.

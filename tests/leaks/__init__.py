@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Look for values of the site's secrets where they must not be: processes, logs, files that everybody reads, output.
+"""Look for values of the site's secrets where they must not be: processes, output, logs, files that others can read.
 
 What is found is named by its secret and place; the value itself is never printed.
 """
@@ -20,6 +20,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from ansible.parsing.dataloader import DataLoader
@@ -34,6 +35,9 @@ WRITTEN = "/var/log /tmp /var/tmp /root/.ansible /home/*/.ansible /root/.*_histo
 #: What packages bring, and nobody writes to. A search of everything looks there too.
 PACKAGED = ("/usr", "/var/lib/dpkg", "/var/lib/apt", "/var/cache/apt")
 
+#: etcdctl takes the password of etcd's root from nowhere else. Only root can look into a process of root.
+ACCEPTED = {("environ", 0, "ETCDCTL_USER")}
+
 # The needles come on standard input: they are on no command line, and their file is for root alone.
 _HOST = """
 umask 077; export LC_ALL=C
@@ -41,7 +45,7 @@ needles=$(mktemp -p /run); trap 'rm -f "$needles"' EXIT; cat > "$needles"
 search() { grep -aoFH --binary-files=text -f "$needles" "$@" || test $? = 1; }
 journalctl --no-pager --quiet --all --output=export | search --label=journal - | sort -u
 find WRITTEN -type f -print0 2> /dev/null | xargs -0 -r grep -aoFH -f "$needles" | sort -u
-find / '(' -path /proc -o -path /sys -o -path /dev/pts PRUNE ')' -prune -o -type f -perm -o+r -print0 2> /dev/null \
+find / '(' -path /proc -o -path /sys -o -path /dev/pts PRUNE ')' -prune -o -type f -perm /044 -print0 2> /dev/null \
     | xargs -0 -r grep -aoFHs -f "$needles" | sort -u
 true
 """
@@ -88,7 +92,7 @@ class Watch:
 
     lab: RunningLab
     file: Path
-    samples: list[dict[str, str]] = field(default_factory=list, repr=False)
+    samples: list[dict[str, Any]] = field(default_factory=list, repr=False)
     _process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Watch:
@@ -131,16 +135,19 @@ def in_processes(watch: Watch, needles: Mapping[str, str]) -> list[str]:
     assert looked == set(hosts.values()), f"no process was seen of {sorted(set(hosts.values()) - looked)}"
     return sorted(
         {
-            f"{hosts[sample['space']]}: {sample['kind']} of {_program(sample)}: {path}"
+            f"{hosts[sample['space']]}: {_program(sample, part)}: {path}"
             for sample in watch.samples
-            for path in within(sample["text"], needles)
+            for part in sample["parts"]
+            for path in within(part, needles)
+            if (sample["kind"], sample["user"], part.partition("=")[0]) not in ACCEPTED
         }
     )
 
 
-def _program(sample: Mapping[str, str]) -> str:
-    first = sample["text"].split("\n")[0] if sample["kind"] == "cmdline" else ""
-    return f"process {sample['pid']} {Path(first).name[:40]}".strip()
+def _program(sample: Mapping[str, Any], part: str) -> str:
+    if sample["kind"] == "cmdline":
+        return f"cmdline of process {sample['pid']} ({Path(sample['parts'][0]).name[:40]})"
+    return f"environ of process {sample['pid']} of user {sample['user']} ({part.partition('=')[0][:40]})"
 
 
 def within(text: str, needles: Mapping[str, str]) -> set[str]:
@@ -149,7 +156,7 @@ def within(text: str, needles: Mapping[str, str]) -> set[str]:
 
 
 def on_hosts(lab: RunningLab, needles: Mapping[str, str], *, everything: bool) -> list[str]:
-    """Values in journals, logs, Ansible's leftovers and files that everybody can read, of all hosts at once."""
+    """Values in journals, logs, Ansible's leftovers and files that others than their owner can read, of all hosts."""
     prune = "" if everything else " ".join(f"-o -path {path}" for path in PACKAGED)
     script = _HOST.replace("WRITTEN", WRITTEN).replace("PRUNE", prune)
 

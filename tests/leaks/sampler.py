@@ -4,8 +4,8 @@
 """Write down the command lines and environments of the processes of some PID namespaces, until it is ended.
 
 Run as a program, as root of the machine: `sampler.py FILE NAMESPACE...`, such as pid:[4026531836]. It sees containers'
-processes too. One line of JSON for each text that was not seen before, with the keys space, pid, kind and text. A
-process is looked at as soon as it is seen, as often as possible while it is young, and ten times a second afterwards:
+processes too. One line of JSON for each text that was not seen before, with the keys space, pid, user, kind and parts.
+A process is looked at as soon as it is seen, as often as possible while it is young, and ten times a second afterwards:
 it may become another program. FILE is for root alone: it holds secrets if there is anything to find.
 """
 
@@ -54,8 +54,10 @@ def main(file: str, *spaces: str) -> None:
                             text = stream.read()
                         if text and (key := hash((space, kind, text))) not in seen:
                             seen.add(key)
-                            shown = text.replace(b"\0", b"\n").decode(errors="replace")
-                            out.write(json.dumps({"space": space, "pid": pid, "kind": kind, "text": shown}) + "\n")
+                            shown = text.decode(errors="replace").rstrip("\0").split("\0")
+                            user = os.stat(f"/proc/{pid}").st_uid  # noqa: PTH116
+                            sample = {"space": space, "pid": pid, "user": user, "kind": kind, "parts": shown}
+                            out.write(json.dumps(sample) + "\n")
                 except OSError:
                     continue  # it has ended
                 known[pid] = (first, now, space)

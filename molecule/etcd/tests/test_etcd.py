@@ -17,7 +17,7 @@ def test_secrets_are_roots_alone(lab: RunningLab, host: str) -> None:
     found = lab.ssh(host, "sudo stat -c '%a %U %n' /etc/holdfast/backup/etcd/* /etc/holdfast/etcd/etcdctl.env").stdout
     assert len(found.splitlines()) == 6
     token = lab.ssh(host, "sudo stat -c '%a %U %G' /etc/holdfast/etcd/token.key").stdout
-    assert token == "640 root etcd\n"
+    assert token == "600 etcd etcd\n"
     assert all(line.startswith("600 root ") for line in found.splitlines()), found
 
 
