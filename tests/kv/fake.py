@@ -33,6 +33,7 @@ class FakeKV:
         self.lose = ""
         self.fail = 0  # every write gets this status
         self.requests: list[str] = []
+        self.namespaces: set[str] = set()
         self.connections: list[socket.socket] = []
         fake = self
 
@@ -52,6 +53,7 @@ class FakeKV:
             def answer(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 token = self.headers.get("X-Vault-Token", "")
+                fake.namespaces.add(self.headers.get("X-Vault-Namespace", ""))
                 found = fake.handle(self.command, self.path.split("?")[0].removeprefix("/v1/"), token, body)
                 if found is None:
                     self.connection.shutdown(socket.SHUT_RDWR)

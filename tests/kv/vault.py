@@ -28,7 +28,7 @@ from tests.lab.machine import CHECKOUT
 from . import DATA, certificate
 
 VERSION = "1.19.5"
-# The program's own replacements; the published sdk and api fit, which those of 1.20 and 1.21 do not.
+# The program's own replacements. Its sdk is a directory beside it, which can't be had; this published one fits.
 MODULE = f"""
 module holdfast.test/vault
 
@@ -38,9 +38,21 @@ replace github.com/99designs/keyring => github.com/Jeffail/keyring v1.2.3
 
 replace github.com/ma314smith/signedxml v1.1.1 => github.com/moov-io/signedxml v1.1.1
 
-require github.com/hashicorp/vault v{VERSION}
+require (
+	github.com/hashicorp/vault v{VERSION}
+	github.com/hashicorp/vault/sdk v0.18.0
+)
 """
-BUILD = ["go", "build", "-mod=mod", "-trimpath", "-tags=minimal", "-ldflags=-s -w", "github.com/hashicorp/vault"]
+BUILD = [
+    "go",
+    "build",
+    "-mod=mod",
+    "-trimpath",
+    "-tags=minimal",
+    "-ldflags=-s -w",
+    "-o=vault",
+    "github.com/hashicorp/vault",
+]
 
 
 def program() -> Path:
@@ -60,7 +72,7 @@ def build() -> Path:
     (work / "go.mod").write_text(MODULE)
     own = {name: str(work / directory) for name, directory in {"GOMODCACHE": "modules", "GOCACHE": "objects"}.items()}
     own |= {"GOTOOLCHAIN": "local", "CGO_ENABLED": "0", "GOFLAGS": "-modcacherw"}
-    subprocess.run([*BUILD, "-o", "vault"], cwd=work, env={**os.environ, **own}, check=True, capture_output=True)
+    subprocess.run(BUILD, cwd=work, env={**os.environ, **own}, check=True, capture_output=True)
     (work / "vault").replace(made)
     shutil.rmtree(work)
     return made
@@ -72,23 +84,27 @@ class Vault:
     def __init__(self, directory: Path, storage: Path) -> None:
         self.directory = directory
         self.ca_file, key = certificate(directory)
-        with socket.socket() as free:
+        with socket.socket() as free, socket.socket() as other:
             free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+            other.bind(("127.0.0.1", 0))
+            port, cluster = free.getsockname()[1], other.getsockname()[1]
         self.url = f"https://127.0.0.1:{port}"
         listener = {
             "address": f"127.0.0.1:{port}",
+            "cluster_address": f"127.0.0.1:{cluster}",
             "tls_cert_file": str(self.ca_file),
             "tls_key_file": str(key),
         }
         settings = {
             "disable_mlock": True,
             "api_addr": self.url,
-            "storage": {"file": {"path": str(storage)}},
+            "cluster_addr": f"https://127.0.0.1:{cluster}",
+            "storage": {"raft": {"path": str(storage), "node_id": "one", "performance_multiplier": 1}},
             "listener": {"tcp": listener},
         }
         self.settings = directory / "vault.json"
         self.settings.write_text(json.dumps(settings))
+        storage.mkdir()
         self.audit = directory / "audit.log"
         self.start()
         first = self._client("").sys.initialize(secret_shares=1, secret_threshold=1)

