@@ -35,8 +35,8 @@ WRITTEN = "/var/log /tmp /var/tmp /root/.ansible /home/*/.ansible /root/.*_histo
 #: What packages bring, and nobody writes to. A search of everything looks there too.
 PACKAGED = ("/usr", "/var/lib/dpkg", "/var/lib/apt", "/var/cache/apt")
 
-#: etcdctl takes the password of etcd's root from nowhere else. Only root can look into a process of root.
-ACCEPTED = {("environ", 0, "ETCDCTL_USER")}
+#: Where etcdctl and redis-cli take a password from, if not from a command line. Only root sees it of root's processes.
+ACCEPTED = {("environ", 0, "ETCDCTL_USER"), ("environ", 0, "REDISCLI_AUTH")}
 
 # The needles come on standard input: they are on no command line, and their file is for root alone.
 _HOST = """
@@ -45,7 +45,7 @@ needles=$(mktemp -p /run); trap 'rm -f "$needles"' EXIT; cat > "$needles"
 search() { grep -aoFH --binary-files=text -f "$needles" "$@" || test $? = 1; }
 journalctl --no-pager --quiet --all --output=export | search --label=journal - | sort -u
 find WRITTEN -type f -print0 2> /dev/null | xargs -0 -r grep -aoFH -f "$needles" | sort -u
-find / '(' -path /proc -o -path /sys -o -path /dev/pts PRUNE ')' -prune -o -type f -perm /044 -print0 2> /dev/null \
+find / '(' -path /proc -o -path /sys -o -path /dev/pts PRUNE ')' -prune -o -type f -perm -o+r -print0 2> /dev/null \
     | xargs -0 -r grep -aoFHs -f "$needles" | sort -u
 true
 """
@@ -156,7 +156,7 @@ def within(text: str, needles: Mapping[str, str]) -> set[str]:
 
 
 def on_hosts(lab: RunningLab, needles: Mapping[str, str], *, everything: bool) -> list[str]:
-    """Values in journals, logs, Ansible's leftovers and files that others than their owner can read, of all hosts."""
+    """Values in journals, logs, Ansible's leftovers and files that everybody can read, of all hosts."""
     prune = "" if everything else " ".join(f"-o -path {path}" for path in PACKAGED)
     script = _HOST.replace("WRITTEN", WRITTEN).replace("PRUNE", prune)
 

@@ -72,7 +72,7 @@ def test_the_search_finds_what_is_there(lab: RunningLab, tmp_path: Path) -> None
             plant('sh -c "sleep 0.5; : $value"; HIDDEN=$value sleep 0.5')
             subprocess.run(["sleep", "0.5"], env={"HERE": value, "PATH": "/usr/bin:/bin"}, check=True)
         plant('logger "$value"; echo "$value" > /var/log/planted.log; chmod 600 /var/log/planted.log')
-        plant(f"echo {inside} > /etc/planted; chmod 640 /etc/planted; echo $value > /etc/hidden; chmod 600 /etc/hidden")
+        plant(f"echo {inside} > /etc/planted; chmod 644 /etc/planted; echo $value > /etc/hidden; chmod 600 /etc/hidden")
         (tmp_path / "evidence").write_text(f"{{{inside}}}")
         seen = "\n".join(leaks.in_processes(watch, needles))
         assert f"{host}: cmdline of process" in seen
