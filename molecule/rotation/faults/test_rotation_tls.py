@@ -239,6 +239,7 @@ def test_old_certificates_get_successors_and_no_connection_drops(lab: RunningLab
     assert not set(after.values()) & set(before.values())
 
 
+@pytest.mark.full
 def test_another_ca_while_the_application_writes(lab: RunningLab, capsys: pytest.CaptureFixture[str]) -> None:
     before = held(lab)
     old = before["root_certificate"].current
