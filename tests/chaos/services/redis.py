@@ -17,8 +17,9 @@ from tests.lab.machine import LabError
 
 CLI = "/usr/local/lib/holdfast/redis/cli"
 CLUSTER = "lab"
-#: Seconds of min-replicas-max-lag, after which a primary that was cut off takes no writes; it looks once a second.
-LAG = 5.0 + 1.0
+#: Seconds after which a primary that was cut off takes no writes: min-replicas-max-lag, in whole seconds that must be
+#: exceeded, and it looks once a second (redis/src/replication.c, refreshGoodSlavesCount and replicationCron).
+LAG = 5.0 + 1.0 + 1.0
 #: A zone that fails costs down-after (5 s) and an election; what was acknowledged meanwhile is lost.
 ZONE = Limits(gap=10.0, loss=LAG)
 
