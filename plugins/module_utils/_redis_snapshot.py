@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 NOT_MY_TURN = 75  # what `_restic` takes for "another member makes the copy"
@@ -39,14 +41,38 @@ def version(said: str) -> str:
     return next((line.split(":", 1)[1] for line in said.split() if line.startswith("redis_version:")), "")
 
 
+def persistence() -> dict[str, str]:
+    """What the server says of its files."""
+    lines = ask(str(CLI), "INFO", "persistence").split()
+    return dict(line.split(":", 1) for line in lines if ":" in line)
+
+
+def snapshot() -> Path:
+    """Let the server write its snapshot; where it is.
+
+    Not `redis-cli --rdb`: the Sentinels would take it for a replica, and watch it for ever.
+    """
+    time.sleep(1.1)  # the time of a snapshot is in whole seconds
+    before = int(persistence()["rdb_last_save_time"])
+    ask(str(CLI), "BGSAVE", "SCHEDULE")
+    end = time.monotonic() + 1800
+    while int((facts := persistence())["rdb_last_save_time"]) <= before or facts["rdb_bgsave_in_progress"] != "0":
+        if facts["rdb_last_bgsave_status"] != "ok" or time.monotonic() > end:
+            raise SystemExit("the server could not write its snapshot; its journal says why")
+        time.sleep(0.3)
+    settings = ask(str(CLI), "CONFIG", "GET", "dir", "dbfilename").split()
+    found = dict(zip(settings[::2], settings[1::2]))
+    return Path(found["dir"], found["dbfilename"])
+
+
 def main() -> int:
-    """Write the snapshot, as a replica would get it, and have it checked."""
+    """Copy a new snapshot, and have it checked."""
     place = Path(sys.argv[1])
     if not leads(ask(str(CLI), "ROLE")):
         return NOT_MY_TURN
     os.umask(0o077)
     file = place / SNAPSHOT
-    ask(str(CLI), "--rdb", str(file))
+    shutil.copyfile(snapshot(), file)
     ask("redis-check-rdb", str(file))
     figures = {
         "version": version(ask(str(CLI), "INFO", "server")),

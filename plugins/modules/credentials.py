@@ -41,9 +41,8 @@ options:
         type: str
         required: true
       path:
-        description: The file.
+        description: The file; needed with O(state=present).
         type: path
-        required: true
       user:
         description: Who logs in. One gives the name that the secret's owner knows; the lookup adds the suffix of today.
         type: str
