@@ -151,11 +151,13 @@ integration: lab ## tests that need a lab: its hosts, networks and zones, for re
 
 molecule: export MOLECULE_GLOB := molecule/*/molecule.yml
 molecule: export HOLDFAST_LAB := molecule
-# One at a time: they share the lab `molecule`. Status 75 says that another run has it.
+# One at a time: they share the lab `molecule`. Status 75 says that another run has it. Its state is its own: that of a
+# run which was killed would let molecule take hosts for made that are gone.
 molecule: venv ## Molecule scenarios, each on fresh hosts; SCENARIO=x for one
-	@mkdir -p .cache; export HOLDFAST_FAILURES=$$(mktemp); \
+	@mkdir -p .cache; state=$$(mktemp -d); \
+		HOLDFAST_FAILURES=$$state/failures MOLECULE_EPHEMERAL_DIRECTORY=$$state/molecule \
 		flock --close --nonblock --conflict-exit-code 75 .cache/molecule.lock molecule test $(if $(SCENARIO),--scenario-name $(SCENARIO),--all); \
-		status=$$?; cat $$HOLDFAST_FAILURES >&2; rm $$HOLDFAST_FAILURES; exit $$status
+		status=$$?; test ! -f $$state/failures || cat $$state/failures >&2; rm -r $$state; exit $$status
 
 chaos: lab ## faults under load, judged by a ledger, on the site of LAB; SERVICE=postgresql, FAULT=zone-kill for one, SEED=7
 	@.venv/bin/python -m tests.chaos --service '$(SERVICE)' $(if $(FAULT),--fault '$(FAULT)') $(if $(SEED),--seed '$(SEED)')
