@@ -155,8 +155,9 @@ class RunningLab:
                     time.sleep(0.05)
                 time.sleep(after)
             finally:
-                with suppress(ProcessLookupError):
-                    os.killpg(run.pid, signal.SIGKILL)
+                for pid in _family(run.pid):
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
                 run.wait()
         return said
 
@@ -171,6 +172,16 @@ class RunningLab:
         while self.ssh(host, "true", check=False).returncode:
             assert time.monotonic() < deadline, f"{host} does not let us log in {seconds:.0f} s after its start"
             time.sleep(0.5)
+
+
+def _family(pid: int) -> list[int]:
+    """A process and all that it started. The workers of Ansible are in sessions of their own, so a group holds no more
+    than the first of them, and one that outlives it waits for ever to tell its result."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    except OSError:
+        return [pid]
+    return [pid, *(member for child in children for member in _family(int(child)))]
 
 
 def running() -> RunningLab:
