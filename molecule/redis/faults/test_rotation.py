@@ -10,7 +10,7 @@ import time
 import pytest
 
 from molecule.redis.conftest import MEMBERS, Redis
-from tests.chaos.ledger import Ledger
+from tests.chaos.ledger import Ledger, writing
 from tests.chaos.services import load
 from tests.integration.conftest import ROOT, RunningLab
 
@@ -27,17 +27,13 @@ def test_new_passwords_while_the_application_writes(
     secrets = [f"redis/{name}" for name in ("app_cache", "admin", "replica", "sentinel")]
     before = {secret: lab.secret(secret) for secret in secrets}
     service, run = load("redis", lab), f"{time.time_ns():x}"
-    ledger = Ledger(lab, APP)
-    ledger.start(service.client, {**service.prepare(APP, run), "credentials": FILE, "lifetime": LIFETIME})
-    try:
+    settings = {**service.prepare(APP, run), "credentials": FILE, "lifetime": LIFETIME}
+    with writing(Ledger(lab, APP), service.client, settings, "redis-rotation") as entries:
         time.sleep(1)
         begun = time.monotonic()
         result = lab.play(ROOT / "playbooks/rotate.yml", "--extra-vars", f"rotate_secret={','.join(secrets)}", "--diff")
         seconds = time.monotonic() - begun
         time.sleep(LIFETIME[1] / 2)
-        entries = ledger.collect(lab.lab.home / "redis-rotation.journal")
-    finally:
-        ledger.discard()
     assert result.returncode == 0, result.stdout[-3000:]
     others = [entry for entry in entries if entry.outcome != "acknowledged"]
     assert not others, others[:5]

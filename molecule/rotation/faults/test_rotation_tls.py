@@ -6,9 +6,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -27,7 +25,7 @@ from ansible_collections.holdfast.platform.plugins.plugin_utils._certificate_pla
 from ansible_collections.holdfast.platform.plugins.plugin_utils._secret_store import declared_certificates
 from ansible_collections.holdfast.platform.plugins.plugin_utils._secrets import Secret
 from ansible_collections.holdfast.platform.plugins.plugin_utils._vault_files import Passwords, VaultFiles
-from tests.chaos.ledger import Ledger
+from tests.chaos.ledger import Ledger, writing
 from tests.chaos.services import load
 from tests.integration.conftest import ROOT, RunningLab
 
@@ -160,20 +158,16 @@ def holding(lab: RunningLab, host: str, to: str) -> Iterator[None]:
 
 
 @contextmanager
-def writing(lab: RunningLab, name: str) -> Iterator[None]:
+def unharmed(lab: RunningLab, name: str) -> Iterator[None]:
     """An application that verifies the server, and connects anew all the time, writes; no operation of it fails."""
     service, run = load("postgresql", lab), f"{time.time_ns():x}"
-    ledger, settings = Ledger(lab, APP), dict(service.prepare(APP, run))
+    settings = dict(service.prepare(APP, run))
     # What a busy machine lets wait has not failed.
     settings["connection"] = {**settings["connection"], "connect_timeout": 30, "tcp_user_timeout": 30000}
-    ledger.start(service.client, {**settings, "lifetime": LIFETIME})
-    try:
+    with writing(Ledger(lab, APP), service.client, {**settings, "lifetime": LIFETIME}, name) as entries:
         time.sleep(1)
         yield
         time.sleep(LIFETIME[1])
-        entries = ledger.collect(lab.lab.home / f"{name}.journal")
-    finally:
-        ledger.discard()
     others = [entry for entry in entries if entry.outcome != "acknowledged"]
     assert not others, others[:5]
     numbers = {entry.number for entry in entries}
@@ -183,20 +177,6 @@ def writing(lab: RunningLab, name: str) -> Iterator[None]:
 
 def rotate(lab: RunningLab, secret: str, *more: str) -> subprocess.CompletedProcess[str]:
     return lab.play(ROTATE, "--extra-vars", f"rotate_secret={secret}", *more)
-
-
-def killed_at(lab: RunningLab, secret: str, point: str, *more: str) -> None:
-    """Kill a rotation, its workers too, when it says that it comes to a point."""
-    argv = ["ansible-playbook", "-i", str(lab.inventory), str(ROTATE), "--extra-vars", f"rotate_secret={secret}", *more]
-    process = subprocess.Popen(
-        argv, cwd=ROOT, env=lab.environment(), start_new_session=True, stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout
-    try:
-        assert any(point in line for line in process.stdout), f"it never came to '{point}'"
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
 
 
 def roots(lab: RunningLab) -> set[tuple[str, ...]]:
@@ -243,7 +223,7 @@ def test_old_certificates_get_successors_and_no_connection_drops(lab: RunningLab
 def test_another_ca_while_the_application_writes(lab: RunningLab, capsys: pytest.CaptureFixture[str]) -> None:
     before = held(lab)
     old = before["root_certificate"].current
-    with writing(lab, "rotation-ca"):
+    with unharmed(lab, "rotation-ca"):
         begun = time.monotonic()
         result = rotate(lab, "pki/ca")
         seconds = time.monotonic() - begun
@@ -264,7 +244,7 @@ def test_another_ca_while_the_application_writes(lab: RunningLab, capsys: pytest
 @pytest.mark.full
 def test_a_new_intermediate_is_no_news_for_clients(lab: RunningLab) -> None:
     trusted, before = roots(lab), held(lab)
-    with writing(lab, "rotation-intermediate"):
+    with unharmed(lab, "rotation-intermediate"):
         result = rotate(lab, "pki/intermediate")
     assert result.returncode == 0, result.stdout[-3000:]
     after = held(lab)
@@ -277,9 +257,9 @@ def test_a_new_intermediate_is_no_news_for_clients(lab: RunningLab) -> None:
 @pytest.mark.full
 def test_killed_anywhere_it_goes_on(lab: RunningLab) -> None:
     before = held(lab)["root_certificate"].current
-    with writing(lab, "rotation-ca-killed"):
+    with unharmed(lab, "rotation-ca-killed"):
         for point in ("Run the member", "Finish switched", "Enter retired"):
-            killed_at(lab, "pki/ca", point)
+            lab.killed(ROTATE, "--extra-vars", "rotate_secret=pki/ca", when=point)
         result = rotate(lab, "pki/ca")
         assert result.returncode == 0, result.stdout[-3000:]
     assert held(lab)["root_certificate"].current != before
@@ -290,8 +270,8 @@ def test_killed_anywhere_it_goes_on(lab: RunningLab) -> None:
 @pytest.mark.parametrize("point", ["Enter verified", "Enter drained"])
 def test_an_abort_goes_back(lab: RunningLab, point: str) -> None:
     before = held(lab)
-    with writing(lab, "rotation-ca-aborted"):
-        killed_at(lab, "pki/ca", point)
+    with unharmed(lab, "rotation-ca-aborted"):
+        lab.killed(ROTATE, "--extra-vars", "rotate_secret=pki/ca", when=point)
         result = rotate(lab, "pki/ca", "--extra-vars", "rotate_abort=true")
         assert result.returncode == 0, result.stdout[-3000:]
     after = held(lab)

@@ -30,8 +30,10 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         if ignore_errors or not kept:
             return
         said = result._result
-        # The last lines of pytest name its failed tests with their reasons.
-        lines = [str(said.get("msg", "")), *said.get("stdout_lines", [])[-12:], *said.get("stderr_lines", [])[-3:]]
+        # pytest marks reasons with an E; its last lines name the failed tests.
+        out = said.get("stdout_lines", [])
+        reasons = [line[:300] for line in out if line.startswith("E  ")]
+        lines = [str(said.get("msg", "")), *reasons[:20], *out[-4:], *said.get("stderr_lines", [])[-3:]]
         scenario = os.environ.get("MOLECULE_SCENARIO_NAME", "")
         text = "\n  ".join([f"{scenario}: {result._task.get_name()} on {result._host.get_name()}", *lines])
         with Path(kept).open("a", encoding="utf-8") as file:
