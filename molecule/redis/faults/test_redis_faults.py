@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from molecule.redis.conftest import MEMBERS, Redis, good, unchanged, wait
 
 
@@ -28,6 +30,7 @@ def test_a_killed_primary_is_replaced_and_a_run_keeps_the_new_one(redis: Redis) 
     good(redis.play("verify"))
 
 
+@pytest.mark.full
 def test_settings_change_without_a_restart_or_with_one_the_primary_last(redis: Redis) -> None:
     """A write that was acknowledged before the primary handed over is there."""
     began = {host: redis.started(host) for host in MEMBERS}

@@ -88,6 +88,7 @@ def test_a_second_controller_is_refused(rotation: Rotation, lab: RunningLab, tmp
     assert "is at work on a rotation, for another" in other.stdout, other.stdout[-3000:]
 
 
+@pytest.mark.full
 def test_the_old_user_is_waited_for(rotation: Rotation, lab: RunningLab) -> None:
     """A program that keeps its connection stops the rotation where nothing is lost, and it can be aborted there."""
     user, password = lab.credential(APP)
