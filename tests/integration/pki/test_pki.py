@@ -419,7 +419,7 @@ def test_a_store_that_cant_be_used_stops_the_run_before_any_host(issued: None, s
 def test_a_full_disk_on_the_controller(issued: None) -> None:
     secrets = HOME / "secrets"
     kept = {path.name: path.read_bytes() for path in secrets.iterdir() if path.suffix == ".yml"}
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k,mode=0700", "tmpfs", secrets], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k,mode=0700", "tmpfs", secrets], check=True)
     try:
         for name, data in kept.items():
             (secrets / name).write_bytes(data)
