@@ -246,7 +246,7 @@ def query(session: Any, sql: str, arguments: Sequence[Any] | None = None) -> Any
 
 _STANDING = """
 SELECT pg_is_in_recovery(),
-       pg_get_wal_replay_pause_state(),
+       CASE WHEN pg_is_in_recovery() THEN pg_get_wal_replay_pause_state() END,
        coalesce(to_char(pg_last_xact_replay_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), ''),
        pg_last_wal_replay_lsn()::text,
        (SELECT wait_event FROM pg_stat_activity WHERE backend_type = 'startup'),
