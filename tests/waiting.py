@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Callable
 from typing import Any
@@ -23,7 +24,7 @@ def eventually(check: Callable[[], Any], seconds: float, what: str, pause: float
         try:
             if result := check():
                 return result
-        except (LabError, StopIteration, AssertionError) as error:
+        except (LabError, LookupError, StopIteration, AssertionError, subprocess.TimeoutExpired) as error:
             reason = error
         assert time.monotonic() < end, f"not within {seconds} s: {what} {reason}"
         time.sleep(pause)

@@ -5,17 +5,12 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.integration.conftest import PROGRAMS, ROOT, RunningLab
+from tests.integration.conftest import ROOT, RunningLab
 
 MEMBERS = ("data-a1", "data-b1", "data-c1")
 CLI = "/usr/local/lib/holdfast/redis/cli"
@@ -63,26 +58,9 @@ class Redis:
         online = [value for key, value in facts.items() if key.startswith("slave") and "state=online" in value]
         return facts["role"] == "master" and len(online) == len(MEMBERS) - 1
 
-    def play(self, name: str, *options: str, inventory: Path | None = None) -> subprocess.CompletedProcess[str]:
+    def play(self, name: str, *options: str) -> subprocess.CompletedProcess[str]:
         """Run one of the site's playbooks, for Redis alone."""
-        argv = [
-            str(PROGRAMS / "ansible-playbook"),
-            "-i",
-            str(inventory or self.lab.inventory),
-            str(ROOT / "playbooks" / f"{name}.yml"),
-            "--tags",
-            "redis",
-            *options,
-        ]
-        return subprocess.run(
-            argv, cwd=ROOT, env=self.lab.environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True,
-            check=False, timeout=1200,
-        )  # fmt: skip
-
-    def record(self, operation: str) -> dict[str, Any]:
-        """The last record of an operation."""
-        lines = (self.lab.lab.home / "evidence.jsonl").read_text(encoding="utf-8").splitlines()
-        return next(record for record in map(json.loads, reversed(lines)) if record["operation"] == operation)
+        return self.lab.play(ROOT / "playbooks" / f"{name}.yml", "--tags", "redis", *options)
 
 
 def good(done: subprocess.CompletedProcess[str]) -> str:
@@ -94,21 +72,6 @@ def good(done: subprocess.CompletedProcess[str]) -> str:
 def unchanged(done: subprocess.CompletedProcess[str]) -> None:
     """A run that has to have succeeded and changed nothing."""
     assert " changed " not in good(done).partition("service ")[0], done.stdout[-3000:]
-
-
-def wait(true: Callable[[], bool], what: str, seconds: float = 120) -> None:
-    """Wait until something is true; a look that fails is one that is not."""
-    end = time.monotonic() + seconds
-    while True:
-        try:
-            if true():
-                return
-        except Exception as error:  # noqa: BLE001 - hosts come and go here
-            what_else = f" ({error})"
-        else:
-            what_else = ""
-        assert time.monotonic() < end, f"{what}: not after {seconds:g} s{what_else}"
-        time.sleep(0.5)
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ import pytest
 from tests.chaos.ledger import Ledger, writing
 from tests.chaos.services import load
 from tests.integration.conftest import ROOT, RunningLab
+from tests.waiting import eventually
 
 SITE, VERIFY = ROOT / "playbooks/site.yml", ROOT / "playbooks/verify.yml"
 MEMBERS = ("data-a1", "data-b1", "data-c1")
@@ -61,10 +62,13 @@ def text(value: str) -> str:
 
 def healthy(lab: RunningLab) -> None:
     """Wait until the site is as it should be."""
-    end = time.monotonic() + 180
-    while (result := lab.play(VERIFY, "--tags", "etcd,postgresql")).returncode:
-        assert time.monotonic() < end, result.stdout[-3000:]
-        time.sleep(2)
+
+    def verified() -> bool:
+        result = lab.play(VERIFY, "--tags", "etcd,postgresql")
+        assert result.returncode == 0, result.stdout[-3000:]
+        return True
+
+    eventually(verified, 180, "the site is as it should be", pause=2)
 
 
 def leader(lab: RunningLab) -> str:

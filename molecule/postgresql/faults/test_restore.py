@@ -66,17 +66,19 @@ def restored(lab: RunningLab, **options: Any) -> str:
     return done.stdout
 
 
-def whole(cluster: Cluster, seconds: float = 120) -> dict[str, dict[str, Any]]:
+def whole(cluster: Cluster) -> dict[str, dict[str, Any]]:
     """Wait until every member is in service again, one of them synchronous."""
-    deadline = time.monotonic() + seconds
-    while True:
-        members = cluster()
-        states = {name: member["State"] for name, member in members.items() if member["Role"] != "Leader"}
-        roles = {member["Role"] for member in members.values()}
-        if len(states) == len(MEMBERS) - 1 and set(states.values()) == {"streaming"} and roles & SYNCHRONOUS:
-            return members
-        assert time.monotonic() < deadline, members
-        time.sleep(1)
+
+    def members() -> dict[str, dict[str, Any]]:
+        found = cluster()
+        states = {name: member["State"] for name, member in found.items() if member["Role"] != "Leader"}
+        roles = {member["Role"] for member in found.values()}
+        assert len(states) == len(MEMBERS) - 1, found
+        assert set(states.values()) == {"streaming"}, found
+        assert roles & SYNCHRONOUS, found
+        return found
+
+    return dict(eventually(members, 120, "every member is in service"))
 
 
 @pytest.fixture(scope="module")

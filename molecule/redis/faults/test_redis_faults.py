@@ -9,22 +9,23 @@ import json
 
 import pytest
 
-from molecule.redis.conftest import MEMBERS, Redis, good, unchanged, wait
+from molecule.redis.conftest import MEMBERS, Redis, good, unchanged
+from tests.waiting import eventually
 
 
 def test_a_killed_primary_is_replaced_and_a_run_keeps_the_new_one(redis: Redis) -> None:
     """What was written before is there; the next run changes nothing, so the failover stays."""
     before = redis.primary()
-    wait(redis.settled, "all follow one primary")
+    eventually(redis.settled, 120, "all follow one primary", pause=0.5)
     redis.cli("set test:failover kept", before)
     redis.cli("wait 2 5000", before)
     redis.lab.run(before, "systemctl mask --runtime -q redis-server; systemctl kill -s KILL redis-server")
     other = next(name for name in MEMBERS if name != before)
-    wait(lambda: redis.primary(other) != before, "another one leads")
+    eventually(lambda: redis.primary(other) != before, 120, "another one leads", pause=0.5)
     after = redis.primary(other)
     assert redis.cli("get test:failover", after) == "kept"
     redis.lab.run(before, "systemctl unmask --runtime -q redis-server; systemctl start redis-server")
-    wait(redis.settled, "the former primary follows")
+    eventually(redis.settled, 120, "the former primary follows", pause=0.5)
     unchanged(redis.play("site"))
     assert redis.primary() == after
     good(redis.play("verify"))
@@ -73,5 +74,5 @@ def test_the_guard_spares_nobody_while_a_replica_is_down(redis: Redis) -> None:
         assert f"{up} may not stop now: {down} is down" in done.stdout, done.stdout[-3000:]
     finally:
         redis.lab.run(down, "systemctl unmask --runtime -q redis-server; systemctl start redis-server")
-    wait(redis.settled, "all follow one primary")
+    eventually(redis.settled, 120, "all follow one primary", pause=0.5)
     good(redis.play("site"))
