@@ -17,6 +17,7 @@ from ansible.plugins.action import ActionBase
 
 from ansible_collections.holdfast.platform.plugins.plugin_utils import _catalogue, _controller, _rotation, _site_ca
 from ansible_collections.holdfast.platform.plugins.plugin_utils._columns import aligned
+from ansible_collections.holdfast.platform.plugins.plugin_utils._concerned import concerned
 from ansible_collections.holdfast.platform.plugins.plugin_utils._secret_store import (
     declared_policies,
     open_store,
@@ -120,7 +121,11 @@ class ActionModule(ActionBase):
 
         after = _changed(store, chosen, change, check=self._task.check_mode)
         # What is closed has no journal to tell of any more.
-        return {"changed": after != dict(chosen), "rotations": _report(chosen if state == "closed" else after)}
+        done = {"changed": after != dict(chosen), "rotations": _report(chosen if state == "closed" else after)}
+        if state == "entered":
+            successors = given["due"] and phase == "added"
+            done["services"] = concerned(after, _catalogue.load(check=False).services, certificates=successors)
+        return done
 
     def _fence(
         self, owner: str, held: Mapping[str, Secret], take_over: bool, task_vars: dict[str, Any] | None

@@ -76,7 +76,7 @@ class LookupModule(LookupBase):
             port = catalogue.port(_backup.STORE, "sftp", inventory.overrides())
             server = store.read(_backup.STORE)["host_key"]
             for service in services:
-                keys = _backup.Keys(service, store.read(service)["backup_ssh"], server, secrets)
+                keys = _backup.Keys(service, store.read(service)[_backup.KEY], server, secrets)
                 for state, logins in _backup.trials(keys, phase, hosts, port).items():
                     found[state] += logins
         except (InvalidError, SecretsError) as error:

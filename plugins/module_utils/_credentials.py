@@ -26,6 +26,10 @@ from ansible_collections.holdfast.platform.plugins.module_utils import (
 from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed, run
 
 
+class Refused(Failed):
+    """The service does not take the credential; everything else that goes wrong says nothing of it."""
+
+
 @dataclass(frozen=True)
 class Login:
     """A service that has to take the credential.
@@ -225,7 +229,7 @@ def _try(credential: Credential, login: Login, host: str) -> tuple[str, str]:
     """Log in at one host: 'in', 'refused' or 'unknown', and what was wrong."""
     try:
         LOGINS[login.kind](login, host, credential.user, credential.password)
-    except (_postgresql_login.Refused, _redis.Refused) as refusal:
+    except (Refused, _postgresql_login.Refused, _redis.Refused) as refusal:
         return "refused", str(refusal)
     except Failed as failure:
         return "unknown", str(failure)
@@ -243,7 +247,7 @@ def _etcd_login(login: Login, host: str, user: str, password: str) -> None:
         client.post("auth/authenticate", {"name": user, "password": password})
     except _etcd.Refused as refusal:
         if refusal.code == _etcd.INVALID_ARGUMENT:  # "authentication failed, invalid user ID or password"
-            raise _postgresql_login.Refused(str(refusal)) from refusal
+            raise Refused(str(refusal)) from refusal
         raise
 
 
@@ -261,7 +265,7 @@ def _patroni(login: Login, host: str, user: str, password: str) -> None:
         client.request(client.urls[0], "/config", method="PATCH", body={})
     except _patroni_rest.FailedError as error:
         if error.status == HTTPStatus.UNAUTHORIZED:
-            raise _postgresql_login.Refused(str(error)) from error
+            raise Refused(str(error)) from error
         if error.status != HTTPStatus.BAD_REQUEST:
             raise Failed(str(error)) from error
     except (_patroni_rest.AbsentError, FileNotFoundError) as error:

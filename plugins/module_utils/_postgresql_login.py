@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed
 from ansible_collections.holdfast.platform.plugins.module_utils._scram import prepare
 
-_SSL_REQUEST = struct.pack("!ii", 8, 80877103)
+#: How a client asks for TLS (Frontend/Backend Protocol, SSLRequest); the server answers "S" when it offers it.
+SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 _PROTOCOL = 196608  # 3.0
 #: What pg_hba.conf calls a connection of a standby, which has no database.
 REPLICATION = "replication"
@@ -56,7 +57,7 @@ def log_in(server: Server, user: str, password: str) -> None:
     where = f"{server.host}:{server.port}"
     try:
         with socket.create_connection((server.host, server.port), server.timeout) as plain:
-            plain.sendall(_SSL_REQUEST)
+            plain.sendall(SSL_REQUEST)
             if plain.recv(1) != b"S":
                 raise Failed(f"{where}: the server offers no TLS")
             context = ssl.create_default_context(cafile=server.ca)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import socket
 import ssl
-import struct
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,13 +18,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.holdfast.platform.plugins.module_utils._postgresql_login import SSL_REQUEST
 from ansible_collections.holdfast.platform.plugins.module_utils._run import run
 from ansible_collections.holdfast.platform.plugins.module_utils._wait import until
 
 BASE = Path("/etc/holdfast")
 
-# How a client of PostgreSQL asks for TLS (Frontend/Backend Protocol, SSLRequest).
-_SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 # ssl.VERIFY_X509_PARTIAL_CHAIN, which has a name from Python 3.10 on: a trusted intermediate is enough.
 _PARTIAL_CHAIN = 0x80000
 
@@ -161,7 +159,7 @@ def handshake(port: Port, client: Path, issuer: str = "", timeout: float = 5) ->
 def _offers_tls(plain: socket.socket) -> bool:
     """Whether this is a server of PostgreSQL's protocol that offers TLS. Others take the question for rubbish."""
     try:
-        plain.sendall(_SSL_REQUEST)
+        plain.sendall(SSL_REQUEST)
         return plain.recv(1) == b"S"
     except OSError:
         return False

@@ -43,7 +43,9 @@ options:
     elements: str
     default: []
   due:
-    description: Instead of O(secrets), all whose lifetime is over, and all whose rotation is under way.
+    description:
+      - Instead of O(secrets), all whose lifetime is over, and all whose rotation is under way.
+      - For V(entered), whether old certificates get their successors too.
     type: bool
     default: false
   phase:
@@ -101,6 +103,11 @@ holder:
   description: The controller that is at work instead.
   type: str
   returned: state is fenced and it is refused
+services:
+  description: The services that the phase concerns, in alphabetical order.
+  type: list
+  elements: str
+  returned: state is entered
 rotations:
   description:
     - The secrets that the state was about; never a value. Times are ISO 8601 in UTC.

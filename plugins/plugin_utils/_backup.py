@@ -23,6 +23,8 @@ from ansible_collections.holdfast.platform.plugins.plugin_utils._secrets import 
 )
 
 STORE = "backup_store"
+#: The secret that a service logs in to the stores with.
+KEY = "backup_ssh"
 # Seen by the client: its own directory is all that there is of the store.
 PATH = "/data"
 
@@ -54,7 +56,7 @@ def accounts(catalogue: Catalogue, groups: Iterable[str], store: Store, *, check
         {
             "service": service.name,
             "user": account(service.name),
-            "keys": public_keys(store, service.name, "backup_ssh", check=check),
+            "keys": public_keys(store, service.name, KEY, check=check),
         }
         for service in catalogue.backed_up(groups)
     ]
@@ -85,7 +87,7 @@ def repositories(
 
 def rotating(services: Iterable[str], store: Store, phase: str, controller: str) -> list[str]:
     """Of the keys of these services and of the stores those whose rotation is at a phase, in these hands."""
-    keys = [(STORE, "host_key"), *((service, "backup_ssh") for service in services)]
+    keys = [(STORE, "host_key"), *((service, KEY) for service in services)]
     found = [(owner, name, store.read(owner).get(name)) for owner, name in keys]
     return [f"{owner}/{name}" for owner, name, key in found if key and _rotation.at(key, phase, controller)]
 
@@ -108,7 +110,7 @@ def trials(keys: Keys, phase: str, hosts: Sequence[Mapping[str, str]], port: int
 
     A store has one key at a time, so its new one can be tried when it has it: at `drained`, with a way back still open.
     """
-    mine, theirs = f"{keys.service}/backup_ssh" in keys.paths, f"{STORE}/host_key" in keys.paths
+    mine, theirs = f"{keys.service}/{KEY}" in keys.paths, f"{STORE}/host_key" in keys.paths
     today = keys.server.accepted()
     wanted: dict[str, list[tuple[bool, str | None, list[Any]]]] = {
         "accepted": [
