@@ -10,7 +10,7 @@ import re
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -25,8 +25,9 @@ from ansible_collections.holdfast.platform.plugins.plugin_utils._certificate_pla
 from ansible_collections.holdfast.platform.plugins.plugin_utils._secret_store import declared_certificates
 from ansible_collections.holdfast.platform.plugins.plugin_utils._secrets import Secret
 from ansible_collections.holdfast.platform.plugins.plugin_utils._vault_files import Passwords, VaultFiles
-from tests.chaos.ledger import Ledger, writing
+from tests.chaos.ledger import Entry
 from tests.chaos.services import load
+from tests.chaos.unharmed import unharmed
 from tests.integration.conftest import ROOT, RunningLab
 
 ROTATE = ROOT / "playbooks/rotate.yml"
@@ -157,22 +158,12 @@ def holding(lab: RunningLab, host: str, to: str) -> Iterator[None]:
         process.wait()
 
 
-@contextmanager
-def unharmed(lab: RunningLab, name: str) -> Iterator[None]:
+def writing(lab: RunningLab, name: str) -> AbstractContextManager[list[Entry]]:
     """An application that verifies the server, and connects anew all the time, writes; no operation of it fails."""
-    service, run = load("postgresql", lab), f"{time.time_ns():x}"
-    settings = dict(service.prepare(APP, run))
+    service = load("postgresql", lab)
     # What a busy machine lets wait has not failed.
-    settings["connection"] = {**settings["connection"], "connect_timeout": 30, "tcp_user_timeout": 30000}
-    with writing(Ledger(lab, APP), service.client, {**settings, "lifetime": LIFETIME}, name) as entries:
-        time.sleep(1)
-        yield
-        time.sleep(LIFETIME[1])
-    others = [entry for entry in entries if entry.outcome != "acknowledged"]
-    assert not others, others[:5]
-    numbers = {entry.number for entry in entries}
-    assert len(numbers) > 100
-    assert all(numbers <= set(present) for present in service.present(run).values())
+    patient = {**service.prepare(APP, name)["connection"], "connect_timeout": 30, "tcp_user_timeout": 30000}
+    return unharmed(service, {APP: {"connection": patient, "lifetime": LIFETIME}}, name)
 
 
 def rotate(lab: RunningLab, secret: str, *more: str) -> subprocess.CompletedProcess[str]:
@@ -223,7 +214,7 @@ def test_old_certificates_get_successors_and_no_connection_drops(lab: RunningLab
 def test_another_ca_while_the_application_writes(lab: RunningLab, capsys: pytest.CaptureFixture[str]) -> None:
     before = held(lab)
     old = before["root_certificate"].current
-    with unharmed(lab, "rotation-ca"):
+    with writing(lab, "rotation-ca"):
         begun = time.monotonic()
         result = rotate(lab, "pki/ca")
         seconds = time.monotonic() - begun
@@ -244,7 +235,7 @@ def test_another_ca_while_the_application_writes(lab: RunningLab, capsys: pytest
 @pytest.mark.full
 def test_a_new_intermediate_is_no_news_for_clients(lab: RunningLab) -> None:
     trusted, before = roots(lab), held(lab)
-    with unharmed(lab, "rotation-intermediate"):
+    with writing(lab, "rotation-intermediate"):
         result = rotate(lab, "pki/intermediate")
     assert result.returncode == 0, result.stdout[-3000:]
     after = held(lab)
@@ -257,7 +248,7 @@ def test_a_new_intermediate_is_no_news_for_clients(lab: RunningLab) -> None:
 @pytest.mark.full
 def test_killed_anywhere_it_goes_on(lab: RunningLab) -> None:
     before = held(lab)["root_certificate"].current
-    with unharmed(lab, "rotation-ca-killed"):
+    with writing(lab, "rotation-ca-killed"):
         for point in ("Run the member", "Finish switched", "Enter retired"):
             lab.killed(ROTATE, "--extra-vars", "rotate_secret=pki/ca", when=point)
         result = rotate(lab, "pki/ca")
@@ -270,7 +261,7 @@ def test_killed_anywhere_it_goes_on(lab: RunningLab) -> None:
 @pytest.mark.parametrize("point", ["Enter verified", "Enter drained"])
 def test_an_abort_goes_back(lab: RunningLab, point: str) -> None:
     before = held(lab)
-    with unharmed(lab, "rotation-ca-aborted"):
+    with writing(lab, "rotation-ca-aborted"):
         lab.killed(ROTATE, "--extra-vars", "rotate_secret=pki/ca", when=point)
         result = rotate(lab, "pki/ca", "--extra-vars", "rotate_abort=true")
         assert result.returncode == 0, result.stdout[-3000:]
