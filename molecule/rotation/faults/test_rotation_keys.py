@@ -1,0 +1,67 @@
+# Copyright: (c) 2026, Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Keys of SSH are replaced while clients log in with them and backups are made: nobody is refused."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from molecule.postgresql.tests.test_backup import as_postgres, leader
+from tests.integration.conftest import ROOT, RunningLab
+
+ROTATE = ROOT / "playbooks/rotate.yml"
+STORES = ("backup-a1", "backup-b1")
+MEMBER = "data-b1"
+STOP = "/run/holdfast-test-stop"
+# One login after the other at both stores, as etcd's backups make them; prints how many, and who refused one.
+LOGINS = f"""
+rm -f {STOP}; count=0
+while [ ! -e {STOP} ]; do for store in {" ".join(STORES)}; do
+  ssh -F /etc/holdfast/backup/etcd/ssh_config $store -s sftp </dev/null || echo refused by $store
+  count=$((count + 1))
+done; done 2>&1
+echo $count logins
+"""
+
+
+@contextmanager
+def logging_in(lab: RunningLab) -> Iterator[list[str]]:
+    """Log in to the stores from a member all the while; the list is what was said, afterwards."""
+    said: list[str] = []
+    argv = ["docker", "exec", str(lab.containers[MEMBER].name), "bash", "-c", LOGINS]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as running:
+        try:
+            yield said
+        finally:
+            lab.run(MEMBER, f"touch {STOP}")
+            said += running.communicate(timeout=60)[0].splitlines()
+
+
+def rotate(lab: RunningLab, secret: str, *options: str) -> subprocess.CompletedProcess[str]:
+    return lab.play(ROTATE, "--extra-vars", f"rotate_secret={secret}", *options)
+
+
+@pytest.mark.full
+def test_another_key_of_the_stores(lab: RunningLab, capsys: pytest.CaptureFixture[str]) -> None:
+    before = lab.secret("backup_store/host_key")
+    failed = "psql -XAtc 'SELECT failed_count FROM pg_stat_archiver'"
+    host = leader(lab)
+    refused = as_postgres(lab, host, failed)
+    with logging_in(lab) as said:
+        result = rotate(lab, "backup_store/host_key")
+    assert result.returncode == 0, result.stdout[-3000:]
+    assert said[-1].endswith("logins"), said
+    assert len(said) == 1, said
+    assert int(said[-1].split()[0]) > 20
+    assert lab.secret("backup_store/host_key") != before
+    as_postgres(lab, host, "psql -XAtc 'SELECT pg_switch_wal()'")
+    backup = lab.play(ROOT / "playbooks/backup.yml", "--tags", "etcd,postgresql")
+    assert backup.returncode == 0, backup.stdout[-3000:]
+    assert as_postgres(lab, host, failed) == refused
+    with capsys.disabled():
+        print(f"\n{said[-1]} at the stores, none refused")
