@@ -21,6 +21,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 
 lab := .venv/bin/python -m tests.lab
 home := $(or $(HOLDFAST_LAB_HOME),.lab)/$(LAB)
+mirror = ANSIBLE_LOCALHOST_WARNING=false .venv/bin/ansible-playbook -i /dev/null playbooks/mirror.yml -e '{"mirror_source": "$(FROM)", "mirror_names": "$(NAMES)"}'
 play := .venv/bin/ansible-playbook -i inventories/$(SITE)
 
 .PHONY: help
@@ -70,6 +71,17 @@ remove: venv ## take HOST=data-b1 out of its clusters, dead or alive; its data a
 
 evidence: venv ## the last operations, LAST=20, and whether their record can be trusted; read-only
 	@$(play) playbooks/evidence.yml -e evidence_last=$(or $(LAST),20) $(ARGS)
+
+## Artifacts: what the distribution does not package
+
+# A checkout reaches package proxies at least; FROM=release takes the vendors' releases.
+.PHONY: mirror mirror-list
+mirror mirror-list: FROM ?= build
+mirror: venv ## build or fetch (FROM=release) what is missing, once per machine; NAMES=etcd,pause for some
+	@$(mirror) $(ARGS)
+
+mirror-list: venv ## all that a site downloads: where from, version, checksum
+	@$(mirror) -e mirror_state=listed $(ARGS)
 
 ## Secrets
 

@@ -1,0 +1,3 @@
+module example.invalid/holdfast/pause
+
+go 1.21
