@@ -120,8 +120,7 @@ def build(artifact: Artifact, architecture: str, work: Path, output: Path) -> No
     work is an empty directory, which is left with what Go wrote.
     :raises Failed: with what Go said.
     """
-    assert artifact.build is not None  # noqa: S101 -- the caller chose this source
-    recipe = artifact.build
+    recipe = artifact.recipe()
     environ = environment(artifact.go, architecture, os.environ)
     local = {program: package for program, package in recipe.programs.items() if package.startswith("./")}
     for program, package in local.items():

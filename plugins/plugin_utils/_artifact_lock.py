@@ -28,7 +28,7 @@ COLLECTION = Path(__file__).resolve().parents[2]
 LOCK = COLLECTION / "artifacts.lock.yml"
 ARCHITECTURES = ("amd64", "arm64")
 # By a change of these numbers what a mirror holds already is made again.
-FORMATS = {"build": 1, "files": 1}
+FORMATS = {"build": 1, "install": 1, "files": 1}
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Artifact:
     def key(self, kind: str, architecture: str, source: str) -> str:
         """Twelve digits that change with anything that makes another result of it.
 
-        kind: `build` for the programs, `files` for what is made of them.
+        kind: `build` for the programs, `install` for those that hosts have, `files` for all that is made of them.
         """
         parts: dict[str, Any] = {
             "format": FORMATS["build"],
@@ -101,24 +101,31 @@ class Artifact:
             "source": source,
         }
         if source == "build":
-            parts |= {"go": self.go, "build": self._recipe()}
+            parts |= {"go": self.go, "build": self._depends_on()}
         else:
             parts |= {"release": vars(self.release) if self.release else None, "install": self.install}
+        if kind in ("install", "files"):
+            parts |= {"install": [FORMATS["install"], self.install]}
         if kind == "files":
-            images = [vars(image) for image in self.images]
-            parts |= {"files": FORMATS["files"], "install": self.install, "images": images}
+            parts |= {"images": [FORMATS["files"], self.directory, [vars(image) for image in self.images]]}
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
-    def _recipe(self) -> dict[str, Any]:
+    def recipe(self) -> Build:
+        """How it is built. Raises LookupError when it is not."""
+        if self.build is None:
+            raise LookupError(f"{self.name} is not built")
+        return self.build
+
+    def _depends_on(self) -> dict[str, Any]:
         """What a build depends on; what sum is expected of it is not among that."""
-        assert self.build is not None  # noqa: S101 -- who asks for its recipe knows that
-        own = sorted(package for package in self.build.programs.values() if package.startswith("./"))
+        build = self.recipe()
+        own = sorted(package for package in build.programs.values() if package.startswith("./"))
         sources = {
             str(file.relative_to(COLLECTION)): hashlib.sha256(file.read_bytes()).hexdigest()
             for package in own
             for file in sorted((COLLECTION / package).iterdir())
         }
-        return {**vars(self.build), "sha256": None, "sources": sources}
+        return {**vars(build), "sha256": None, "sources": sources}
 
 
 @dataclass(frozen=True)

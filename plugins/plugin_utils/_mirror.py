@@ -32,7 +32,8 @@ from ansible_collections.holdfast.platform.plugins.plugin_utils import (
     _debian_tree,
     _image,
 )
-from ansible_collections.holdfast.platform.plugins.plugin_utils._artifact_lock import Artifact
+from ansible_collections.holdfast.platform.plugins.plugin_utils._artifact_lock import ARCHITECTURES, Artifact
+from ansible_collections.holdfast.platform.plugins.plugin_utils._problems import InvalidError, Problem
 
 RECORD = "record.json"
 BASE = "base.tar"
@@ -248,14 +249,33 @@ class Mirror:
         return {"programs": programs, "built": built}
 
 
-def find(directory: Path, artifact: Artifact, architecture: str) -> Made | None:
-    """What a mirror has of an artifact, from its vendor's release before a build of our own."""
-    for source in artifact.sources():
-        place = Mirror(directory, architecture, source).place(artifact)
-        record = _read(place)
-        if record is not None:
-            return Made(place, record)
-    return None
+def offers(directory: Path, artifacts: Iterable[Artifact], url: str) -> tuple[list[dict[str, Any]], dict[str, Path]]:
+    """What hosts are told of artifacts, see module_utils/_artifact.py, and the mirror's files by their sums.
+
+    Without a `url`, where the mirror is published, hosts are brought the files.
+    :raises InvalidError: an artifact without programs for hosts.
+    """
+    wanted, files = [], {}
+    for artifact in artifacts:
+        if not artifact.install:
+            reason = "hosts install nothing of it"
+            raise InvalidError([Problem("artifact", "names", artifact.name, reason, "its images are what it is for")])
+        by_architecture: dict[str, list[dict[str, Any]]] = {}
+        for architecture in ARCHITECTURES:
+            several = by_architecture.setdefault(architecture, [])
+            for source in artifact.sources():
+                offer: dict[str, Any] = {"key": artifact.key("install", architecture, source)}
+                place = Mirror(directory, architecture, source).place(artifact)
+                record = _read(place)
+                if record is not None:
+                    archive = record["archive"]
+                    files[archive["sha256"]] = place / archive["file"]
+                    offer |= {"sha256": archive["sha256"], "size": archive["size"]}
+                    offer["url"] = f"{url.rstrip('/')}/{place.name}/{archive['file']}" if url else ""
+                several.append(offer)
+        about = {"name": artifact.name, "version": artifact.version, "programs": list(artifact.install)}
+        wanted.append({**about, "directory": artifact.directory, "offers": by_architecture})
+    return wanted, files
 
 
 def total(programs: Mapping[str, str]) -> str:

@@ -1,0 +1,134 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: artifact
+short_description: Install programs that the distribution does not package
+version_added: 0.1.0
+author:
+  - Holdfast founders (@holdfast)
+description:
+  - Brings the versions that the lock file names into use, for all artifacts of a host in one call. Each version has a
+    directory of its own below C(/opt/holdfast/artifacts); a link says which is in use.
+  - Sums, contents and architecture are checked before anything that is in use changes. A version that the host
+    has is linked and not fetched, so going back to an older lock file is a change of links.
+  - It starts and restarts nothing.
+attributes:
+  check_mode:
+    support: full
+    description: Says what would be installed and linked. Nothing is transferred.
+  diff_mode:
+    support: full
+    description: Shows which version is in use.
+options:
+  names:
+    description: Artifacts of the lock file that have programs for hosts.
+    type: list
+    elements: str
+    required: true
+  url:
+    description:
+      - Where hosts get them, when the mirror's directory is published by a web server, C(http) or C(https). What they
+        get is held against the sums of the mirror on the controller.
+      - Without it, the controller brings what a host lacks.
+    type: str
+  keep:
+    description: How many versions stay on the host, those in use now and before among them.
+    type: int
+    default: 2
+  directory:
+    description: The mirror on the controller. See M(holdfast.platform.mirror).
+    type: path
+  lock:
+    description: Another lock file than the collection's.
+    type: path
+  payload:
+    description: Private. What the controller's half of this module asks of the host's half.
+    type: dict
+seealso:
+  - module: holdfast.platform.mirror
+"""
+
+EXAMPLES = r"""
+- name: Install the programs
+  holdfast.platform.artifact:
+    names: [containerd, cni-plugins, kubernetes]
+  register: programs
+
+- name: Install what a web server of the site holds
+  holdfast.platform.artifact:
+    names: [etcd]
+    url: http://mirror.example.org/holdfast
+"""
+
+RETURN = r"""
+programs:
+  description: The programs in use that are others now, or would be in check mode.
+  type: list
+  elements: str
+  returned: success
+  sample: [kubeadm, kubectl, kubelet]
+missing:
+  description: Artifacts that were fetched, or would be in check mode.
+  type: list
+  elements: str
+  returned: success
+"""
+
+import platform
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.holdfast.platform.plugins.module_utils import _artifact
+from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={
+            "names": {"type": "list", "elements": "str", "required": True},
+            "url": {"type": "str"},
+            "keep": {"type": "int", "default": 2},
+            "directory": {"type": "path"},
+            "lock": {"type": "path"},
+            "payload": {"type": "dict"},
+        },
+        supports_check_mode=True,
+    )
+    payload = module.params["payload"]
+    if payload is None:
+        module.fail_json(msg="this module is called by its action plugin only")
+    try:
+        host = _artifact.Host(platform.machine(), payload["files"])
+        steps = host.plan([_artifact.Wanted.of(given) for given in payload["wanted"]])
+        # What neither a web server has nor was brought here yet.
+        ask = [step.offer.sha256 for step in steps if step.fetch and not step.offer.url]
+        ask = [digest for digest in ask if digest not in payload["files"]]
+        if not module.check_mode and not ask:
+            host.apply(steps, module.params["keep"])
+    except (Failed, OSError) as error:
+        module.fail_json(msg=str(error))
+    changed = [step for step in steps if step.changed]
+    module.exit_json(
+        changed=bool(changed),
+        ask=ask,
+        programs=[] if ask and not module.check_mode else _artifact.changed_programs(changed),
+        missing=[step.wanted.name for step in steps if step.fetch],
+        diff=[
+            {
+                "before_header": str(step.target.parent / "current"),
+                "after_header": str(step.target.parent / "current"),
+                "before": f"{step.before}\n" if step.before else "",
+                "after": f"{step.target.name}\n",
+            }
+            for step in changed
+        ],
+    )
+
+
+if __name__ == "__main__":
+    main()
