@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import subprocess
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -18,6 +20,8 @@ ROTATE = ROOT / "playbooks/rotate.yml"
 STORES = ("backup-a1", "backup-b1")
 MEMBER = "data-b1"
 STOP = "/run/holdfast-test-stop"
+# sshd shuts its port for a moment when it reloads, and a busy machine is slow to answer.
+PATIENT = ("-o", "ConnectionAttempts=3", "-o", "ConnectTimeout=60")
 # One login after the other at both stores, as etcd's backups make them; prints how many, and who refused one.
 LOGINS = f"""
 rm -f {STOP}; count=0
@@ -65,3 +69,63 @@ def test_another_key_of_the_stores(lab: RunningLab, capsys: pytest.CaptureFixtur
     assert as_postgres(lab, host, failed) == refused
     with capsys.disabled():
         print(f"\n{said[-1]} at the stores, none refused")
+
+
+def shown_keys(lab: RunningLab, host: str) -> set[str]:
+    """The keys that a host shows, one of each type."""
+    argv = ["ssh-keyscan", "-T", "20", lab.address(host)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    return {" ".join(line.split()[1:3]) for line in done.stdout.splitlines() if not line.startswith("#")}
+
+
+@contextmanager
+def administering(lab: RunningLab, hosts: list[str]) -> Iterator[list[str]]:
+    """Log in to all hosts in turn, each time anew, knowing what the controller knows; the list is what went wrong, and
+    at its end how many logins there were."""
+    said: list[str] = []
+    over = threading.Event()
+
+    def log_in() -> None:
+        count = 0
+        while not over.is_set():
+            for host in hosts:
+                command = lab.lab.ssh_command(lab.address(host))
+                argv = [command[0], *PATIENT, *command[1:], "true"]
+                done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+                said.extend([f"{host}: {done.stderr}"] if done.returncode else [])
+                count += 1
+            time.sleep(1)
+        said.append(f"{count} logins")
+
+    worker = threading.Thread(target=log_in)
+    worker.start()
+    try:
+        yield said
+    finally:
+        over.set()
+        worker.join()
+
+
+@pytest.mark.full
+def test_other_keys_of_the_hosts(lab: RunningLab, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every login of the run itself, and of a person beside it, knows whom it talks to."""
+    hosts = sorted(lab.containers.keys() - {"router"})
+    before = {host: shown_keys(lab, host) for host in hosts}
+    known = lab.lab.home / "known_hosts"
+    with administering(lab, hosts) as said:
+        result = rotate(lab, "base/ssh_host_keys")
+    assert result.returncode == 0, result.stdout[-3000:]
+    assert len(said) == 1, said
+    for host in hosts:
+        after = shown_keys(lab, host)
+        assert after, host
+        assert not after & before[host], f"{host} shows an old key"
+        assert all(key in known.read_text() for key in after)
+        assert not any(key in known.read_text() for key in before[host])
+        files = lab.run(host, "ls /etc/ssh/ssh_host_* /etc/ssh/holdfast/*/*_key 2>/dev/null", check=False).split()
+        assert len(files) == len(after), f"{host} has other keys too: {files}"
+    again = lab.play(ROOT / "playbooks/site.yml", "--tags", "base")
+    assert again.returncode == 0, again.stdout[-3000:]
+    assert "  changed " not in again.stdout.partition("service ")[0], again.stdout
+    with capsys.disabled():
+        print(f"\n{said[-1]} at {len(hosts)} hosts, none refused")

@@ -247,13 +247,14 @@ def test_a_run_asks_the_server_once_for_each_owner(tmp_path: Path) -> None:
         assert server.entries == {}
         first = run()
         assert [line for line in first if line.startswith("POST secret")] == [
+            "POST secret/data/holdfast/lab/base",
             "POST secret/data/holdfast/lab/etcd",
             "POST secret/data/holdfast/lab/pki",
         ]
         login, listing = "POST auth/approle/login", "LIST secret/metadata/holdfast/lab"
-        reads = [f"GET secret/data/holdfast/lab/{owner}" for owner in ("etcd", "pki")]
+        reads = [f"GET secret/data/holdfast/lab/{owner}" for owner in ("base", "etcd", "pki")]
         assert run() == [login, listing, *reads]
         assert run("--check") == [login, listing, *reads]
-        assert store(server, server.token(DATA)).owners() == ["etcd", "pki"]
+        assert store(server, server.token(DATA)).owners() == ["base", "etcd", "pki"]
     finally:
         server.stop()
