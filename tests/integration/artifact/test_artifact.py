@@ -20,6 +20,8 @@ import yaml
 
 from tests.integration.conftest import RunningLab
 
+pytestmark = pytest.mark.skipif(shutil.which("go") is None, reason="this machine has no Go, which builds artifacts")
+
 HOST = "app-c1"
 ARM64 = 183
 """What an ELF header calls it; at byte 18, behind the first 512 of an archive."""
