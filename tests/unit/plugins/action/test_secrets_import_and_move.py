@@ -93,7 +93,7 @@ def test_import_and_move(site: Site) -> None:
     assert "shop/app: there already, with another value" in site.play("secrets_import", fails=True, **given)
     site.play("secrets_import", **given, secrets_import_replace=True)
     site.write(etcd={"rot": "hunter5"})
-    assert "etcd/rot: no secret of this site. Known are etcd/" in site.play("secrets_import", fails=True, **given)
+    assert "etcd/rot: no secret of this site. Known are base/" in site.play("secrets_import", fails=True, **given)
     # To the server: seen in check mode, copied, proved, and used.
     site.play("secrets_move", "--check", secrets_move_to="kv")
     assert site.server.entries == {}
