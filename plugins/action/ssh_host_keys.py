@@ -71,7 +71,7 @@ class ActionModule(ActionBase):
         """Keep files of known hosts up with the keys of this host. Returns those that were changed; raises OSError."""
         if state not in ("present", "trimmed"):
             return []
-        keys: Collection[str] = done["keys"]
+        keys: Collection[str] = done["public_keys"]
         change = _known_hosts.learn if state == "present" else _known_hosts.forget
         found = dict.fromkeys(file.resolve() for file in (*self._read(), *files) if file.is_file())
         return [str(file) for file in found if change(file, keys, check=bool(self._task.check_mode))]

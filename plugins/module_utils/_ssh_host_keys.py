@@ -204,6 +204,6 @@ def ensure(state: str, wanted: Wanted, *, check: bool, keys: HostKeys | None = N
     return {
         "changed": changed,
         "files": [file for files in found.values() for file in files],
-        "keys": [key for these in public.values() for key in these],
+        "public_keys": [key for these in public.values() for key in these],
         "current": public.get(wanted.current, []),
     }

@@ -64,7 +64,7 @@ files:
   elements: str
   returned: success
   sample: [/etc/ssh/holdfast/5a1e/ssh_host_ed25519_key]
-keys:
+public_keys:
   description: Their public parts.
   type: list
   elements: str
