@@ -59,10 +59,22 @@ def environment(go: str, architecture: str, given: Mapping[str, str]) -> dict[st
 
 
 def command(build: Build, artifact: Artifact, packages: Sequence[str], output: str, overlay: str = "") -> list[str]:
-    """The call of `go build`; output is a directory with a slash behind it, or a file."""
+    """The call of `go build`, which ends with its parent; output is a directory with a slash behind it, or a file."""
     stamps = [f"-X={name}={artifact.fill(text)}" for name, text in build.stamps.items()]
     return [
-        *["nice", "-n", "10", "go", "build", "-mod=mod", "-trimpath", "-buildvcs=false"],
+        *[
+            "setpriv",
+            "--pdeathsig",
+            "TERM",
+            "nice",
+            "-n",
+            "10",
+            "go",
+            "build",
+            "-mod=mod",
+            "-trimpath",
+            "-buildvcs=false",
+        ],
         *([f"-tags={','.join(build.tags)}"] if build.tags else []),
         *([f"-overlay={overlay}"] if overlay else []),
         f"-ldflags={' '.join(['-s', '-w', '-buildid=', *stamps])}",
@@ -104,7 +116,7 @@ def ready(go: str) -> str:
         raise Failed(
             f"artifacts are built by Go {go}, {program} is {local} and could not get it through the Go module proxy: "
             f"install {go} from go.dev/dl; {error}"
-        ) from error
+        ) from None
     if found[1:] in ([], ["off"]):
         raise Failed("GOSUMDB is off: modules would be taken unchecked; unset it (go env -u GOSUMDB)")
     return found[0]
@@ -172,7 +184,7 @@ def _overlay(recipe: Build, work: Path, environ: Mapping[str, str]) -> str:
 
 
 def _run(argv: Sequence[str], directory: Path, environ: Mapping[str, str]) -> str:
-    """Run Go in a directory. Ended with the whole group of its processes when we are."""
+    """Run Go in a directory; what it printed. Raises Failed with what it said."""
     with subprocess.Popen(  # noqa: S603 -- argv lists only, no shell
         argv,
         cwd=directory,
@@ -190,5 +202,5 @@ def _run(argv: Sequence[str], directory: Path, environ: Mapping[str, str]) -> st
             raise
     if process.returncode:
         told = "\n".join(line for line in err.strip().splitlines() if not line.startswith("go: downloading"))
-        raise Failed(f"{' '.join(argv[:5])}...: exit status {process.returncode}: {told[-2000:]}")
+        raise Failed(f"{' '.join(argv[argv.index('go') :][:2])}: exit status {process.returncode}: {told[-2000:]}")
     return out

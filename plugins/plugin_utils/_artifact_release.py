@@ -97,7 +97,7 @@ def _extract(archive: Path, member: str, target: Path) -> None:
             with source, target.open("wb") as output:
                 shutil.copyfileobj(source, output, 1 << 20)
     except (KeyError, tarfile.TarError) as error:
-        raise Failed(f"{archive.name}: {member}: {error}") from error
+        raise Failed(f"{archive.name}: {member}: {error}") from None
 
 
 def _text(url: str) -> str:
@@ -118,5 +118,6 @@ def _opened(url: str) -> http.client.HTTPResponse:
     try:
         answer: http.client.HTTPResponse = _OPENER.open(url, timeout=TIMEOUT)
     except (urllib.error.URLError, OSError) as error:
-        raise Failed(f"{url}: {error}; where this can't be reached, build it (FROM=build)") from error
+        reason = getattr(error, "reason", error)
+        raise Failed(f"{url}: {reason}; where this can't be reached, build it (FROM=build)") from None
     return answer

@@ -16,6 +16,7 @@ import pytest
 from ansible_collections.holdfast.platform.plugins.module_utils import _elf
 from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed
 from ansible_collections.holdfast.platform.plugins.plugin_utils import _artifact_go, _artifact_lock, _mirror
+from ansible_collections.holdfast.platform.plugins.plugin_utils._problems import InvalidError
 
 
 def pinned(sums: dict[str, str]) -> _artifact_lock.Artifact:
@@ -162,3 +163,22 @@ def test_a_directory_is_there_when_its_record_is(tmp_path: Path, go: Go) -> None
     held.fill([PAUSE])
     record = json.loads((held.place(PAUSE) / _mirror.RECORD).read_text(encoding="utf-8"))
     assert (record["name"], record["version"], record["architecture"]) == ("pause", "3.10.2", "amd64")
+
+
+def test_hosts_are_offered_what_the_mirror_has(tmp_path: Path, go: Go) -> None:
+    demo = _artifact_lock.Artifact(**{**vars(PAUSE), "install": ["pause"]})
+    ((before,), files) = _mirror.offers(tmp_path, [demo], "")
+    assert files == {}
+    # The key alone: a host that has this version needs no mirror.
+    assert before["offers"]["amd64"] == [{"key": demo.key("install", "amd64", "build")}]
+    mirror(tmp_path).fill([demo])
+    ((after,), files) = _mirror.offers(tmp_path, [demo], "http://mirror.example/x/")
+    (offer,) = after["offers"]["amd64"]
+    assert files[offer["sha256"]] == mirror(tmp_path).place(demo) / "pause.tar"
+    assert offer["url"] == f"http://mirror.example/x/{mirror(tmp_path).place(demo).name}/pause.tar"
+    assert [offer.keys() for offer in after["offers"]["arm64"]] == [{"key"}]
+
+
+def test_an_artifact_of_images_alone_is_not_for_hosts(tmp_path: Path) -> None:
+    with pytest.raises(InvalidError, match=r'names \("pause"\): hosts install nothing of it'):
+        _mirror.offers(tmp_path, [PAUSE], "")
