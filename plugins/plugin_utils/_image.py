@@ -51,8 +51,11 @@ def archive(programs: Mapping[str, Path], target: Path) -> None:
             _program(output, name, programs[name])
 
 
-def write(target: Path, content: Content) -> None:
-    """Write an image's archive. Needs as much room beside it again, for a time."""
+def write(target: Path, content: Content) -> str:
+    """Write an image's archive, and return the image's id: by that an engine, or CRI, tells what it has.
+
+    Needs as much room beside it again, for a time.
+    """
     layers = [content.base] if content.base else []
     own = target.with_name(f".{target.name}.layer")
     try:
@@ -61,7 +64,8 @@ def write(target: Path, content: Content) -> None:
         layers.append(own)
         sums = [_sum(layer) for layer in layers]
         config = _config(content, sums)
-        name = f"{hashlib.sha256(config).hexdigest()}.json"
+        identity = hashlib.sha256(config).hexdigest()
+        name = f"{identity}.json"
         files = [f"{digest}.tar" for digest in sums]
         manifest = [{"Config": name, "RepoTags": [content.reference], "Layers": files}]
         with opened(target) as output:
@@ -74,6 +78,7 @@ def write(target: Path, content: Content) -> None:
                     output.addfile(entry, source)
     finally:
         own.unlink(missing_ok=True)
+    return f"sha256:{identity}"
 
 
 def _own_layer(output: tarfile.TarFile, content: Content) -> None:

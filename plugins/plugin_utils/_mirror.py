@@ -201,9 +201,12 @@ class Mirror:
                 links=image.links,
                 base=base.directory / BASE if base else None,
             )
-            _image.write(file, content)
-            packages = base.record["packages"] if base else {}
-            record["images"][image.name] = {**_described(file), "reference": image.reference, "packages": packages}
+            record["images"][image.name] = {
+                "id": _image.write(file, content),
+                "reference": image.reference,
+                "packages": base.record["packages"] if base else {},
+                **_described(file),
+            }
         return record
 
     def _base(self, packages: Iterable[str]) -> Made:

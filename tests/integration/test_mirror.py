@@ -47,7 +47,7 @@ def test_the_pods_first_program_is_built_and_runs_as_an_image(tmp_path: Path) ->
     with archive.open("rb") as file:
         (loaded,) = engine.images.load(file.read())
     try:
-        assert loaded.tags == [image["reference"]]
+        assert (loaded.tags, loaded.id) == ([image["reference"]], image["id"])
         container = engine.containers.run(loaded.id, detach=True)
         try:
             container.reload()

@@ -43,11 +43,12 @@ def read(path: Path) -> dict[str, bytes]:
 
 def test_an_image_can_be_read_back(tmp_path: Path) -> None:
     target = tmp_path / "demo.tar"
-    _image.write(target, content(tmp_path, root=base(tmp_path)))
+    identity = _image.write(target, content(tmp_path, root=base(tmp_path)))
     files = read(target)
     (manifest,) = json.loads(files["manifest.json"])
     assert manifest["RepoTags"] == ["registry.example/demo:v1"]
     config = json.loads(files[manifest["Config"]])
+    assert manifest["Config"] == f"{identity.removeprefix('sha256:')}.json"
     assert manifest["Config"] == f"{hashlib.sha256(files[manifest['Config']]).hexdigest()}.json"
     assert (config["architecture"], config["os"]) == ("arm64", "linux")
     assert config["config"]["Entrypoint"] == ["/usr/local/bin/one"]
