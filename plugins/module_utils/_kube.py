@@ -65,16 +65,6 @@ class Resource:
     plural: str
     namespaced: bool
 
-    @property
-    def group(self) -> str:
-        """The API group; empty for the core's."""
-        return self.api_version.rpartition("/")[0]
-
-    @property
-    def group_kind(self) -> str:
-        """`Deployment.apps`, as kubectl writes it."""
-        return f"{self.kind}.{self.group}" if self.group else self.kind
-
     def path(self, namespace: str = "", name: str = "") -> str:
         """The path of one object, of all of a namespace, or of all."""
         parts = [_root(self.api_version)]

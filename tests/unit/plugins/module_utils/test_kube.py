@@ -50,20 +50,18 @@ def test_a_ca_that_is_none() -> None:
 
 
 @pytest.mark.parametrize(
-    ("resource", "path", "group_kind"),
+    ("resource", "path"),
     [
-        (Resource("v1", "Pod", "pods", namespaced=True), "/api/v1/namespaces/n/pods/a", "Pod"),
-        (Resource("v1", "Node", "nodes", namespaced=False), "/api/v1/nodes/a", "Node"),
+        (Resource("v1", "Pod", "pods", namespaced=True), "/api/v1/namespaces/n/pods/a"),
+        (Resource("v1", "Node", "nodes", namespaced=False), "/api/v1/nodes/a"),
         (
             Resource("apps/v1", "Deployment", "deployments", namespaced=True),
             "/apis/apps/v1/namespaces/n/deployments/a",
-            "Deployment.apps",
         ),
     ],
 )
-def test_paths(resource: Resource, path: str, group_kind: str) -> None:
+def test_paths(resource: Resource, path: str) -> None:
     assert resource.path("n" if resource.namespaced else "", "a") == path
-    assert resource.group_kind == group_kind
 
 
 @pytest.mark.parametrize(
