@@ -51,12 +51,18 @@ class Authority:
         builder = x509.CertificateBuilder(
             _name("ca"), subject, key, x509.random_serial_number(), now - timedelta(minutes=5), now + timedelta(hours=1)
         ).add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
-        if not authority:
+        # What Go's own issuers write, and Python asks for from 3.13 on.
+        mine, issuers = x509.SubjectKeyIdentifier, x509.AuthorityKeyIdentifier
+        builder = builder.add_extension(mine.from_public_key(key), critical=False)
+        builder = builder.add_extension(issuers.from_issuer_public_key(self.key.public_key()), critical=False)
+        if authority:
+            usage = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
+            builder = builder.add_extension(usage, critical=True)
+        else:
             usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
             address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-            builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False).add_extension(
-                x509.SubjectAlternativeName([address]), critical=False
-            )
+            builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+            builder = builder.add_extension(x509.SubjectAlternativeName([address]), critical=False)
         return builder.sign(self.key, hashes.SHA256())
 
     def issue(self, name: str, group: str = "") -> tuple[bytes, bytes]:

@@ -13,8 +13,7 @@ import pytest
 
 from ansible_collections.holdfast.platform.plugins.module_utils import _kube, _kube_nodes
 from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed
-
-from .conftest import Cluster
+from tests.integration.kubernetes.conftest import Cluster
 
 pytestmark = pytest.mark.full
 

@@ -21,8 +21,7 @@ from ansible_collections.holdfast.platform.plugins.module_utils import _kube, _k
 from ansible_collections.holdfast.platform.plugins.module_utils._kube_apply import Apply, Outcome
 from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed
 from tests.integration.conftest import PROGRAMS, ROOT
-
-from .conftest import Cluster
+from tests.integration.kubernetes.conftest import Cluster
 
 pytestmark = pytest.mark.full
 
@@ -204,7 +203,7 @@ def test_readiness(cluster: Cluster, client: _kube.Client, run: Run, name: str) 
     apply = Apply(client, name, "kube-system")
     (reason,) = apply.wait(objects, 0)
     assert reason == "Deployment.apps default/waits: its controller has not looked at it yet"
-    ready = {"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "availableReplicas": 1}
+    ready = {"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "readyReplicas": 1, "availableReplicas": 1}
     patch = json.dumps({"status": ready})
     cluster.kubectl("patch", "deployment", "waits", "--subresource=status", "--type=merge", "-p", patch)
     assert apply.wait(objects, 0) == []
@@ -248,7 +247,9 @@ def test_the_module_tells_what_it_does_and_no_secret(cluster: Cluster, name: str
             "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
             "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default",
         }
-        argv = [PROGRAMS / "ansible-playbook", "-i", "localhost,", "-c", "local", book, "-vvv", "--diff", *options]
+        inventory = tmp_path / "hosts.yml"
+        inventory.write_text(yaml.safe_dump({"all": {"hosts": {"localhost": {"ansible_connection": "local"}}}}))
+        argv = [PROGRAMS / "ansible-playbook", "-i", inventory, book, "-vvv", "--diff", *options]
         done = subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout
         return done.stdout + done.stderr
