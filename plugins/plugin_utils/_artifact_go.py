@@ -10,7 +10,6 @@ builds is pinned, too: a Go of 1.21 or newer gets that one through the module pr
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -58,7 +57,7 @@ def environment(go: str, architecture: str, given: Mapping[str, str]) -> dict[st
     }
 
 
-def command(build: Build, artifact: Artifact, packages: Sequence[str], output: str, overlay: str = "") -> list[str]:
+def command(build: Build, artifact: Artifact, packages: Sequence[str], output: str) -> list[str]:
     """The call of `go build`, which ends with its parent; output is a directory with a slash behind it, or a file."""
     stamps = [f"-X={name}={artifact.fill(text)}" for name, text in build.stamps.items()]
     return [
@@ -76,7 +75,6 @@ def command(build: Build, artifact: Artifact, packages: Sequence[str], output: s
             "-buildvcs=false",
         ],
         *([f"-tags={','.join(build.tags)}"] if build.tags else []),
-        *([f"-overlay={overlay}"] if overlay else []),
         f"-ldflags={' '.join(['-s', '-w', '-buildid=', *stamps])}",
         f"-o={output}",
         *packages,
@@ -143,13 +141,13 @@ def build(artifact: Artifact, architecture: str, work: Path, output: Path) -> No
     if not packages:
         return
     (work / "go.mod").write_text(module(recipe, artifact), encoding="utf-8")
-    overlay = _overlay(recipe, work, environ)
+    _omit(recipe, work, environ)
     # Go names a program after its package's path; two of one name would be built one over the other.
     for program, package in _renamed(packages).items():
-        _run(command(recipe, artifact, [package], str(output / program), overlay), work, environ)
+        _run(command(recipe, artifact, [package], str(output / program)), work, environ)
     rest = [package for program, package in packages.items() if program not in _renamed(packages)]
     if rest:
-        _run(command(recipe, artifact, rest, f"{output}/", overlay), work, environ)
+        _run(command(recipe, artifact, rest, f"{output}/"), work, environ)
     for name in ("go.mod", "go.sum"):
         shutil.copyfile(work / name, output / name)
 
@@ -163,24 +161,27 @@ def _renamed(packages: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _overlay(recipe: Build, work: Path, environ: Mapping[str, str]) -> str:
-    """Write sources without what they are to omit; the name of the file that tells Go, or an empty text."""
-    if not recipe.omit:
-        return ""
-    replace = {}
-    for number, (name, imports) in enumerate(recipe.omit.items()):
+def _omit(recipe: Build, work: Path, environ: Mapping[str, str]) -> None:
+    """Let the module use copies of others, whose sources lack what they are to omit.
+
+    What is in Go's module cache is checked when it is downloaded, and can't be overlaid by `go build -overlay`.
+    """
+    copies: dict[str, Path] = {}
+    for name, imports in recipe.omit.items():
         owner = max((module for module in recipe.modules if name.startswith(f"{module}/")), key=len, default=None)
         if owner is None:
             raise Failed(f"{name}: in none of the modules of the lock file's entry")
-        _run(["go", "mod", "download", owner], work, environ)
-        where = Path(_run(["go", "list", "-mod=mod", "-m", "-f={{.Dir}}", owner], work, environ).strip())
-        source = where / name.removeprefix(f"{owner}/")
-        changed = work / f"omitted-{number}.go"
-        changed.write_text(without(source.read_text(encoding="utf-8"), imports, name), encoding="utf-8")
-        replace[str(source)] = str(changed)
-    overlay = work / "overlay.json"
-    overlay.write_text(json.dumps({"Replace": replace}), encoding="utf-8")
-    return str(overlay)
+        if owner not in copies:
+            _run(["go", "mod", "download", owner], work, environ)
+            origin = _run(["go", "list", "-mod=mod", "-m", "-f={{.Dir}}", owner], work, environ).strip()
+            copies[owner] = work / f"changed-{len(copies)}"
+            shutil.copytree(origin, copies[owner], copy_function=shutil.copyfile)
+            for directory in (copies[owner], *(path for path in copies[owner].rglob("*") if path.is_dir())):
+                directory.chmod(0o755)  # the module cache is read-only
+        source = copies[owner] / name.removeprefix(f"{owner}/")
+        source.write_text(without(source.read_text(encoding="utf-8"), imports, name), encoding="utf-8")
+    with (work / "go.mod").open("a", encoding="utf-8") as file:
+        file.writelines(f"replace {owner} => ./{copy.name}\n" for owner, copy in copies.items())
 
 
 def _run(argv: Sequence[str], directory: Path, environ: Mapping[str, str]) -> str:

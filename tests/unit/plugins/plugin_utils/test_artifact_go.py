@@ -94,3 +94,20 @@ def test_an_older_go_gets_the_one_that_is_pinned(tmp_path: Path, monkeypatch: py
     (tmp_path / "go").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert _artifact_go.ready("1.26.8") == "go1.26.8"
+
+
+def test_a_module_is_changed_in_a_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    origin, work = tmp_path / "origin", tmp_path / "work"
+    (origin / "cmd").mkdir(parents=True)
+    work.mkdir()
+    (origin / "cmd/main.go").write_text(SOURCE, encoding="utf-8")
+    (origin / "cmd/main.go").chmod(0o444)
+    (origin / "cmd").chmod(0o555)
+    (work / "go.mod").write_text("module x\n", encoding="utf-8")
+    monkeypatch.setattr(_artifact_go, "_run", lambda argv, *_: f"{origin}\n" if "list" in argv else "")
+    recipe = {"modules": {"example.org/demo": "v1.0.0"}, "omit": {"example.org/demo/cmd/main.go": ["example.org/a"]}}
+    build = _artifact_lock.Build({}, recipe["modules"], {}, {}, [], {}, recipe["omit"], {})
+    _artifact_go._omit(build, work, {})
+    assert (work / "go.mod").read_text() == "module x\nreplace example.org/demo => ./changed-0\n"
+    assert "example.org/a" not in (work / "changed-0/cmd/main.go").read_text()
+    assert (origin / "cmd/main.go").read_text() == SOURCE
