@@ -19,7 +19,7 @@ options:
       kind:
         description: The service that is asked.
         type: str
-        choices: [etcd, postgresql, redis]
+        choices: [etcd, postgresql, redis, redis_shards]
         required: true
       name:
         description: This member's name in the cluster.
@@ -89,4 +89,8 @@ options:
         description: For Redis, the name by which its Sentinels know the cluster.
         type: str
         default: ""
+      zones:
+        description: For shards of Redis, the members' zones by their names.
+        type: dict
+        default: {}
 """

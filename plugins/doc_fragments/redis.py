@@ -35,6 +35,19 @@ options:
     type: list
     elements: str
     required: true
+  topology:
+    description: V(sentinel) for a primary with replicas that Sentinels watch, V(cluster) for shards.
+    type: str
+    choices: [sentinel, cluster]
+    default: sentinel
+  zones:
+    description: Zones of the members by their names, for shards.
+    type: dict
+    default: {}
+  replicas:
+    description: How many replicas each shard is to have at least.
+    type: int
+    default: 1
 """
 
     # What a module that keeps a member is told besides.

@@ -58,6 +58,8 @@ class Adapter(Protocol):
 
     #: Units of the member whose stop the cluster feels; others of the host (a proxy, say) move no leader.
     units: frozenset[str]
+    #: Whether there are several leaders, which must not wait for each other.
+    leaders: bool
 
     def load(self) -> State:
         """Look at the cluster. What can't be read is part of the state."""
@@ -115,7 +117,7 @@ def turn(adapter: Adapter, lock: Lock, name: str, clock: Clock = REAL) -> None:
     foreign_since: float | None = None
     while True:
         early = clock.now() - begin < COURTESY
-        if (early or lock.others()) and adapter.load().leads(name):
+        if (early or (not adapter.leaders and lock.others())) and adapter.load().leads(name):
             clock.sleep(1)
             continue
         holder = lock.take()

@@ -95,6 +95,7 @@ class Adapter:
     """Reaches every member; urls maps their names to client URLs, connect makes a client of some URLs."""
 
     units = frozenset(("etcd.service",))
+    leaders = False
 
     def __init__(self, urls: Mapping[str, str], connect: Callable[[Sequence[str]], Client]) -> None:
         """Keep how to reach the members."""

@@ -17,6 +17,7 @@ from ansible_collections.holdfast.platform.plugins.module_utils import (
     _guard_etcd,
     _guard_postgresql,
     _guard_redis,
+    _guard_redis_shards,
     _patroni_rest,
     _redis_cluster,
 )
@@ -35,7 +36,7 @@ _ACCESS: dict[str, Any] = {
 OPTION: dict[str, Any] = {
     "type": "dict",
     "options": {
-        "kind": {"type": "str", "choices": ["etcd", "postgresql", "redis"], "required": True},
+        "kind": {"type": "str", "choices": ["etcd", "postgresql", "redis", "redis_shards"], "required": True},
         "name": {"type": "str", "required": True},
         "members": {"type": "dict", "required": True},
         "access": {"type": "dict", "required": True, "options": _ACCESS},
@@ -52,6 +53,7 @@ OPTION: dict[str, Any] = {
         "lag": {"type": "int", "default": 16 * 1024 * 1024},
         "sentinels": {"type": "dict", "default": {}},
         "cluster": {"type": "str", "default": ""},
+        "zones": {"type": "dict", "default": {}},
     },
 }
 
@@ -88,9 +90,18 @@ def postgresql(given: Mapping[str, Any]) -> _guard_postgresql.Adapter:
     return _guard_postgresql.Adapter(patroni(given), given["members"], given["lag"])
 
 
+def _redis(given: Mapping[str, Any]) -> _redis_cluster.Access:
+    return _redis_cluster.Access(given["access"]["ca"], given["access"]["user"], [given["access"]["password"]], 3)
+
+
+def redis_shards(given: Mapping[str, Any]) -> _guard_redis_shards.Adapter:
+    """Make the adapter of a Redis Cluster."""
+    return _guard_redis_shards.Adapter(given["members"], given["zones"], _redis(given), limit=given["lag"])
+
+
 def redis(given: Mapping[str, Any]) -> _guard_redis.Adapter:
-    """Make the adapter of Redis."""
-    access = _redis_cluster.Access(given["access"]["ca"], given["access"]["user"], [given["access"]["password"]], 3)
+    """Make the adapter of Redis with Sentinels."""
+    access = _redis(given)
     return _guard_redis.Adapter(given["members"], given["sentinels"], given["cluster"], access, limit=given["lag"])
 
 
@@ -100,6 +111,8 @@ def adapter(given: Mapping[str, Any]) -> _guard.Adapter:
         return postgresql(given)
     if given["kind"] == "redis":
         return redis(given)
+    if given["kind"] == "redis_shards":
+        return redis_shards(given)
     return _guard_etcd.Adapter(given["members"], lambda endpoints: _etcd_client(given["access"], endpoints))
 
 

@@ -179,6 +179,7 @@ class Adapter:
     """Reaches every member's REST interface; urls maps their names to base URLs."""
 
     units = frozenset(("patroni.service",))
+    leaders = False
 
     def __init__(self, client: Client, urls: Mapping[str, str], limit: int) -> None:
         """Keep how to reach the members, and the largest fine lag in bytes."""

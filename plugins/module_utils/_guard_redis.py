@@ -107,6 +107,7 @@ class Adapter:
     """Reaches every server and every Sentinel, given by name with their addresses."""
 
     units = frozenset(("redis-server.service",))
+    leaders = False
 
     def __init__(
         self,

@@ -161,5 +161,10 @@ def carry_out(step: Step, timeout: float) -> None:
     """Do one step. Raises Failed with the unit's last words."""
     verb = ["reload-or-restart"] if step.verb == "reload" else [step.verb]
     done = run(["systemctl", *verb, "--", step.unit], timeout=timeout, check=False)
+    if done.status and step.verb in ("restart", "reload") and read_units([step.unit])[0].load == "not-found":
+        # The bundle took the unit away; what still runs of it has to end.
+        done = run(["systemctl", "stop", "--", step.unit], timeout=timeout, check=False)
+        if not read_units([step.unit])[0].runs:
+            return
     if done.status:
         raise Failed(f"{step.unit}: {step.verb} failed: {done.err.strip()}\n{journal(step.unit)}")

@@ -25,6 +25,9 @@ OPTIONS: dict[str, Any] = {
     "ca": {"type": "path", "required": True},
     "user": {"type": "str", "required": True},
     "passwords": {"type": "list", "elements": "str", "required": True, "no_log": True},
+    "topology": {"type": "str", "choices": ["sentinel", "cluster"], "default": "sentinel"},
+    "zones": {"type": "dict", "default": {}},
+    "replicas": {"type": "int", "default": 1},
 }
 
 #: Bytes of the replication stream by which a replica may trail.

@@ -254,6 +254,20 @@ def seeds(
     return found
 
 
+def shard_seeds(server: Path, *, has_data: bool, own: str, text: str, state: str) -> dict[Path, str]:
+    """The files that are to be written for a member of shards: it starts alone, and whom it follows it is told then.
+
+    text: of the file of users. state: what `answers` said.
+    """
+    found: dict[Path, str] = {}
+    if not has_data or not (server / SERVER).exists():
+        found[server / SERVER] = server_file(own, own)
+        found[server / FIRST_START] = ""
+    if state != "yes" or not (server / USERS).exists():
+        found[server / USERS] = text
+    return found
+
+
 def write(files: Mapping[Path, str], owner: str) -> None:
     """Write them, the server's own file last: without it the server does not start. Raises Failed."""
     for path, text in sorted(files.items(), key=lambda item: item[0].name == SERVER):

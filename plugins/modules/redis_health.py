@@ -14,6 +14,8 @@ author:
 description:
   - Asks every member and every Sentinel over the network, and fails with all that is wrong.
   - Writes a key through the Sentinels, as a client does, and reads it at every member. It is gone after a minute.
+  - Where there are shards, it writes a key of each, following the redirections from this member, and reads it at the
+    shard's replicas. Every slot has to be served, with a replica in another zone.
 extends_documentation_fragment:
   - holdfast.platform.redis
 attributes:
@@ -47,7 +49,7 @@ problems:
   elements: str
   returned: always
 primary:
-  description: The member that leads.
+  description: The member that leads; of shards, those that do.
   type: str
   returned: when nothing is wrong
 """
@@ -58,12 +60,15 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.holdfast.platform.plugins.module_utils import _redis_cluster as cluster
 from ansible_collections.holdfast.platform.plugins.module_utils import _redis_health as rules
+from ansible_collections.holdfast.platform.plugins.module_utils import _redis_shards as shards
 from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed
 from ansible_collections.holdfast.platform.plugins.module_utils._wait import until
 
 
 def check(given: dict[str, Any]) -> list[str]:
     """What is wrong."""
+    if given["topology"] == "cluster":
+        return check_shards(given)
     reading = cluster.look(given)
     problems = rules.judge(reading)
     try:
@@ -74,6 +79,15 @@ def check(given: dict[str, Any]) -> list[str]:
     asked = {**{f"the server of {name}": address for name, address in given["members"].items()}}
     asked.update({f"the Sentinel of {name}": address for name, address in given["sentinels"].items()})
     return problems + rules.strangers(asked, cluster.access(given))
+
+
+def check_shards(given: dict[str, Any]) -> list[str]:
+    """What is wrong with shards."""
+    reading = shards.look(given)
+    servers = {f"the server of {name}": address for name, address in given["members"].items()}
+    problems = shards.judge(reading, given["replicas"])
+    problems += shards.probe(reading, given["name"], cluster.access(given, 10))
+    return problems + rules.strangers(servers, cluster.access(given))
 
 
 def main() -> None:
@@ -89,8 +103,12 @@ def main() -> None:
     problems = until(lambda: check(given), given["timeout"], 1)
     if problems:
         module.fail_json(msg="redis: " + "; ".join(problems), problems=problems)
-    reading = cluster.look(given)
-    module.exit_json(changed=False, problems=[], primary=reading.named(cluster.primary(reading)))
+    if given["topology"] == "cluster":
+        leading = ", ".join(node.name for node in shards.look(given).leading)
+    else:
+        reading = cluster.look(given)
+        leading = reading.named(cluster.primary(reading))
+    module.exit_json(changed=False, problems=[], primary=leading)
 
 
 if __name__ == "__main__":

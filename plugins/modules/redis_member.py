@@ -71,6 +71,10 @@ effects:
   description: What the files ask for, a unit and V(restart) each.
   type: dict
   returned: always
+pending:
+  description: Whether M(holdfast.platform.redis_shards) has something to do, now or once the members run.
+  type: bool
+  returned: always
 """
 
 from pathlib import Path
@@ -81,12 +85,15 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.platform.plugins.module_utils import _member
 from ansible_collections.holdfast.platform.plugins.module_utils import _redis_cluster as cluster
 from ansible_collections.holdfast.platform.plugins.module_utils import _redis_member as rules
+from ansible_collections.holdfast.platform.plugins.module_utils import _redis_shards as shards
 from ansible_collections.holdfast.platform.plugins.module_utils import _redis_users as users
 from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed
 
 
 def enter(given: dict[str, Any], *, check: bool) -> dict[str, Any]:
     """Say where the host stands, and write what is missing."""
+    if given["topology"] == "cluster":
+        return enter_shards(given, check=check)
     reading = cluster.look(given)
     access = cluster.access(given)
     units = _member.read_units([given["units"][part] for part in ("server", "sentinel")])
@@ -114,6 +121,39 @@ def enter(given: dict[str, Any], *, check: bool) -> dict[str, Any]:
         "primary": reading.named(cluster.primary(reading)),
         "written": rules.names(list(files)),
         "effects": {given["units"][part]: "restart" for part in sorted(changed)},
+        "pending": False,
+    }
+
+
+def enter_shards(given: dict[str, Any], *, check: bool) -> dict[str, Any]:
+    """The same where there are shards. Raises Failed when these members can't form any."""
+    reading = shards.look(given)
+    unit = given["units"]["server"]
+    place = Path(given["directories"]["server"])
+    has_data = rules.has_data(place)
+    if not has_data and not reading.leading:
+        shards.founders(given["zones"], given["replicas"])
+    files = rules.shard_seeds(
+        place,
+        has_data=has_data,
+        own=given["members"][given["name"]],
+        text=users.file(users.of(given["users"])),
+        state=rules.answers(cluster.access(given), given["here"]["server"], runs=_member.read_units([unit])[0].runs),
+    )
+    if not check:
+        rules.write(files, given["owner"])
+    try:
+        pending = bool(files or shards.steps(reading, given["replicas"]) or shards.unsettled(reading))
+    except Failed:
+        pending = True
+    return {
+        "changed": bool(files),
+        "standing": rules.MEMBER if has_data else rules.JOINABLE,
+        "candidate": "",
+        "primary": "",
+        "written": rules.names(list(files)),
+        "effects": {unit: "restart"} if files else {},
+        "pending": pending,
     }
 
 

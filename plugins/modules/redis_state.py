@@ -53,7 +53,7 @@ steps:
   elements: str
   returned: always
 primary:
-  description: The member that leads; empty when none does.
+  description: The member that leads; empty when none does, and where shards have one each.
   type: str
   returned: always
 """
@@ -66,6 +66,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.holdfast.platform.plugins.module_utils import _redis_cluster as cluster
 from ansible_collections.holdfast.platform.plugins.module_utils import _redis_member as member
+from ansible_collections.holdfast.platform.plugins.module_utils import _redis_shards as shards
 from ansible_collections.holdfast.platform.plugins.module_utils import _redis_state as rules
 from ansible_collections.holdfast.platform.plugins.module_utils import _redis_users as users
 from ansible_collections.holdfast.platform.plugins.module_utils._redis import Client, Refused, Unreachable
@@ -78,7 +79,8 @@ Part = tuple[Callable[[Client], users.Plan], Callable[[Client, users.Plan], None
 
 def reconcile(given: dict[str, Any], *, check: bool) -> list[str]:
     """Do what is missing; what it was. Raises Failed."""
-    reading = cluster.look(given)
+    sentinels = given["topology"] == "sentinel"
+    reading = cluster.look(given) if sentinels else cluster.Reading({}, {})
     access = cluster.access(given, 10)
     own = Path(given["directories"]["sentinel"]) / member.SENTINEL
     parts: dict[str, list[Part]] = {
@@ -86,11 +88,12 @@ def reconcile(given: dict[str, Any], *, check: bool) -> list[str]:
             (lambda c: users.look(c, users.of(given["users"])), users.carry_out),
             (lambda c: rules.look_settings(c, given["settings"]), rules.carry_out),
         ],
-        "sentinel": [
+    }
+    if sentinels:
+        parts["sentinel"] = [
             (lambda c: users.look(c, users.of(given["users"], sentinel=True)), users.carry_out),
             (lambda c: rules.look_watching(c, member.watch(given), own, reading), rules.carry_out),
-        ],
-    }
+        ]
     steps: list[str] = []
     for program, work in parts.items():
         try:
@@ -107,6 +110,14 @@ def reconcile(given: dict[str, Any], *, check: bool) -> list[str]:
     return steps
 
 
+def unsettled(given: dict[str, Any]) -> str:
+    """Why the member is not in service yet; empty when all is well."""
+    if given["topology"] == "sentinel":
+        return rules.unsettled(cluster.look(given), given["name"])
+    reading = shards.look(given)
+    return shards.unfit(reading, reading.nodes[given["name"]])
+
+
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
@@ -120,11 +131,13 @@ def main() -> None:
     try:
         steps = reconcile(given, check=module.check_mode)
         if not module.check_mode:
-            reason = until(lambda: rules.unsettled(cluster.look(given), given["name"]), given["timeout"])
+            reason = until(lambda: unsettled(given), given["timeout"])
             if reason:
                 module.fail_json(msg=f"redis: not in service after {given['timeout']} s: {reason}", steps=steps)
-        reading = cluster.look(given)
-        leader = reading.named(cluster.primary(reading))
+        leader = ""
+        if given["topology"] == "sentinel":
+            reading = cluster.look(given)
+            leader = reading.named(cluster.primary(reading))
     except Failed as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=bool(steps), steps=steps, primary=leader)

@@ -40,7 +40,7 @@ def test_what_is_secret_is_its_owners_alone(redis: Redis, host: str) -> None:
     place = redis.lab.run(host, "stat -c '%a %U' /var/lib/redis/holdfast /var/lib/redis/sentinel")
     assert place == "700 redis\n" * 2
     ours = redis.lab.run(host, "stat -c '%a %U %G' /etc/redis/holdfast-running.conf /etc/holdfast/redis/cli.env")
-    assert ours == "640 root redis\n600 root root\n"
+    assert ours == "600 redis redis\n600 root root\n"
 
 
 def test_an_application_has_its_own_keys_and_no_other(redis: Redis) -> None:

@@ -22,6 +22,7 @@ class Cluster:
 
     leader: str = "b"
     heir: str = "c"
+    leaders: bool = False
     is_down: bool = False
     against: list[str] = field(default_factory=list)
     lacks: list[str] = field(default_factory=list)

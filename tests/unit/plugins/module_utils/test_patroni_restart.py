@@ -64,6 +64,7 @@ class Cluster:
     """Members whose restart makes changes true, but for a standby's lowered limit as long as the leader has more."""
 
     units: frozenset[str] = frozenset()
+    leaders: bool = False
 
     def __init__(self, *members: Member, stubborn: bool = False) -> None:
         self.members = {member.name: member for member in members}
