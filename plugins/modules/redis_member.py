@@ -32,6 +32,12 @@ options:
     description: The member that leads a new cluster. Only when all members are V(unformed).
     type: str
     default: ''
+  anew:
+    description:
+      - The members are to begin anew, whatever they are now, and all that is wanted is RV(candidate). So a restore goes
+        on after one that was cut off, which left some of them empty.
+    type: bool
+    default: false
   owner:
     description: The system user that the programs run as.
     type: str
@@ -99,7 +105,8 @@ def enter(given: dict[str, Any], *, check: bool) -> dict[str, Any]:
     units = _member.read_units([given["units"][part] for part in ("server", "sentinel")])
     runs = {part: unit.runs for part, unit in zip(("server", "sentinel"), units)}
     places = {part: Path(path) for part, path in given["directories"].items()}
-    where = rules.standing(reading, given["name"], has_data=rules.has_data(places["server"]))
+    has_data = rules.has_data(places["server"])
+    where = rules.UNFORMED if given["anew"] else rules.standing(reading, given["name"], has_data=has_data)
     files = rules.seeds(
         where,
         reading,
@@ -162,6 +169,7 @@ def main() -> None:
         argument_spec={
             **rules.OPTIONS,
             "primary": {"type": "str", "default": ""},
+            "anew": {"type": "bool", "default": False},
             "owner": {"type": "str", "default": "redis"},
             "units": {
                 "type": "dict",

@@ -23,6 +23,9 @@ done
 for deb in *.deb; do
   dpkg-deb -R "$deb" tree
   sed -i "s/^Version: .*/&+lab$SUFFIX/" tree/DEBIAN/control
+  for name in $PACKAGES; do  # some want each other in the very same version
+    sed -i "/Depends:/s/\b$name (= [^)]*/&+lab$SUFFIX/" tree/DEBIAN/control
+  done
   dpkg-deb -Zgzip -z1 -b tree "out/$deb" >/dev/null
   rm -rf tree
 done
