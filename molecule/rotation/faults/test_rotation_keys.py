@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import threading
 import time
@@ -129,3 +130,24 @@ def test_other_keys_of_the_hosts(lab: RunningLab, capsys: pytest.CaptureFixture[
     assert "  changed " not in again.stdout.partition("service ")[0], again.stdout
     with capsys.disabled():
         print(f"\n{said[-1]} at {len(hosts)} hosts, none refused")
+
+
+@pytest.mark.full
+def test_another_passphrase_of_the_copies(lab: RunningLab) -> None:
+    """Copies of before are read with the new passphrase, and the old one opens nothing."""
+    secret, settings = "etcd/backup", "/etc/holdfast/backup/etcd"
+    old = lab.secret(secret)
+    assert lab.play(ROOT / "playbooks/backup.yml", "--tags", "etcd").returncode == 0
+    restic = f"restic --no-lock --option 'sftp.args=-F {settings}/ssh_config' --password-file"
+    listed = f"-r sftp:{STORES[0]}:/data snapshots --json"
+    before = lab.run(MEMBER, f"{restic} {settings}/passphrase {listed}", timeout=120)
+    result = rotate(lab, secret)
+    assert result.returncode == 0, result.stdout[-3000:]
+    assert lab.secret(secret) != old
+    after = lab.run(MEMBER, f"{restic} {settings}/passphrase {listed}", timeout=120)
+    assert {copy["id"] for copy in json.loads(before)} <= {copy["id"] for copy in json.loads(after)}
+    for store in STORES:
+        refused = f"{restic} <(cat) -r sftp:{store}:/data cat config 2>&1; echo status $?"
+        said = lab.run(MEMBER, refused, stdin=old, timeout=120)
+        assert "wrong password" in said, said
+    assert lab.play(ROOT / "playbooks/backup.yml", "--tags", "etcd").returncode == 0
