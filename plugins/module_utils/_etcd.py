@@ -92,6 +92,31 @@ def plain(value: str) -> str:
     return base64.b64decode(value).decode()
 
 
+#: Seconds for an answer about passwords, once the connection stands. etcd hashes them so that they cost some 50 ms of a
+#: processor (bcrypt, --bcrypt-cost 10), and seconds where many processes want that one.
+_HASHED = 20.0
+
+
+class _Connection(http.client.HTTPSConnection):
+    """One that waits longer for an answer than for the connection."""
+
+    def connect(self) -> None:
+        super().connect()
+        self.sock.settimeout(max(self.timeout or 0, _HASHED))
+
+
+class _Patient(urllib.request.HTTPSHandler):
+    """Gives a member time to hash a password. One that does not answer at all costs no more than for other requests."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        super().__init__(context=context)
+        self.context = context
+
+    def https_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
+        kind = _Connection if "/v3/auth/" in request.full_url else http.client.HTTPSConnection
+        return self.do_open(kind, request, context=self.context)
+
+
 class Client:
     """A client of one cluster: tries the endpoints in their order and stays with the one that answers.
 
@@ -128,9 +153,7 @@ class Client:
                     f"the certificates of the etcd client can't be read ({ca}, {certificate}): {error}"
                 ) from error
             # A proxy of the environment has no business between members of a cluster.
-            self._opener = urllib.request.build_opener(
-                urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=tls)
-            )
+            self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _Patient(context=tls))
         return self._opener
 
     def _post_to(self, endpoint: str, path: str, body: Mapping[str, object]) -> dict[str, Any]:

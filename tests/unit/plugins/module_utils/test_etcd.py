@@ -11,6 +11,7 @@ import json
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -204,6 +205,17 @@ def test_a_member_that_is_silent(start: Start, files: Files) -> None:
         one = start(x={})
         client = Client([f"https://127.0.0.1:{silent.getsockname()[1]}", one.url], **files, timeout=0.3)
         assert client.post("x") == {}
+
+
+def test_a_member_gets_time_to_hash_a_password(start: Start, files: Files) -> None:
+    def slowly(_: Any) -> dict[str, str]:
+        time.sleep(0.5)
+        return {"token": "t"}
+
+    one, other = start(auth__authenticate=slowly, x=slowly), start(auth__authenticate={"token": "t"}, x={"y": 1})
+    client = Client([one.url, other.url], **files, timeout=0.2, user="u", password="p")
+    assert client.post("x") == {"y": 1}
+    assert [path for path, _, _ in one.asked] == ["auth/authenticate", "x"]
 
 
 @pytest.mark.parametrize(
