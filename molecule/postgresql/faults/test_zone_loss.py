@@ -95,7 +95,7 @@ def test_a_lost_zone_loses_no_commit_verify_names_it_and_a_run_afterwards_change
     assert seen["verify"].returncode != 0
     assert seen["dead"] in seen["verify"].stdout
     eventually(lambda: healthy(lab), 120, "everything is back in sync after the zone was healed")
-    done = figures(lab, tmp_path, "--tags", "base,backup_store,credentials,etcd,postgresql")
+    done = figures(lab, tmp_path)
     assert {name: item["changed"] for name, item in done.items() if item["changed"]} == {}
     assert service.leader() == seen["leader"], "neither the zone's return nor a run moves a leader"
 
