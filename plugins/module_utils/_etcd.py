@@ -112,9 +112,9 @@ class _Patient(urllib.request.HTTPSHandler):
         super().__init__(context=context)
         self.context = context
 
-    def https_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
-        kind = _Connection if "/v3/auth/" in request.full_url else http.client.HTTPSConnection
-        return self.do_open(kind, request, context=self.context)
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        kind = _Connection if "/v3/auth/" in req.full_url else http.client.HTTPSConnection
+        return self.do_open(kind, req, context=self.context)
 
 
 class Client:

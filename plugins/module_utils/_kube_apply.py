@@ -183,24 +183,22 @@ class Apply:
         return self.client.request("PATCH", path, manifest, _kube.APPLY, **query)
 
     def _carry_out(self, changes: Sequence[_Change]) -> None:
-        by_key = {_kube_set.key(change.manifest): change for change in changes if change.needed}
-        for wave in _kube_set.waves([change.manifest for change in changes if change.needed]):
-            problems: list[str] = []
+        needed = {_kube_set.key(change.manifest): change for change in changes if change.needed}
 
-            def carry_out(manifest: Object, problems: list[str] = problems) -> None:
-                key = _kube_set.key(manifest)
-                resource = by_key[key].resource or self.client.resource(manifest["apiVersion"], key.kind, fresh=True)
-                if resource is None:
-                    problems.append(f"{key}: the cluster does not serve {manifest['apiVersion']} yet; run again")
-                    return
-                try:
-                    self._apply(resource.path(key.namespace, key.name), manifest)
-                except Failed as failure:
-                    problems.append(f"{key}: {failure}")
+        def carry_out(manifest: Object) -> str:
+            key = _kube_set.key(manifest)
+            resource = needed[key].resource or self.client.resource(manifest["apiVersion"], key.kind, fresh=True)
+            if resource is None:
+                return f"{key}: the cluster does not serve {manifest['apiVersion']} yet; run again"
+            try:
+                self._apply(resource.path(key.namespace, key.name), manifest)
+            except Failed as failure:
+                return f"{key}: {failure}"
+            return ""
 
-            _all(carry_out, wave)
-            if problems:
-                raise Failed("; ".join(sorted(problems)))
+        for wave in _kube_set.waves([change.manifest for change in needed.values()]):
+            if problems := sorted(filter(None, _all(carry_out, wave))):
+                raise Failed("; ".join(problems))
             definitions = [one for one in wave if one["kind"] == "CustomResourceDefinition"]
             if reasons := self.wait(definitions, 60):
                 raise Failed("; ".join(reasons))
