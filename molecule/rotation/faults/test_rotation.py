@@ -144,7 +144,7 @@ BETWEEN = [
     ("switched", "Accept what is used"),
     ("switched", "Apply the configuration"),
     ("switched", "Run the member"),
-    ("switched", "Let the programs of this host"),
+    ("switched", "Lay down what the programs"),
     ("drained", "Wait until nobody uses"),
     ("drained", "Log in with the new values"),
     ("retired", "Accept what is used"),
