@@ -151,7 +151,7 @@ unit: venv ## unit tests, on every ansible-core that this machine's Pythons allo
 	@for version in $$(tests/venv.sh pythons); do \
 		if [ -z "$$venv" ]; then venv=.venv; else \
 			venv=.cache/venvs/$$version; tests/venv.sh make $$venv unit $$version || exit 1; fi; \
-		echo "unit tests on Python $$version, $$($$venv/bin/ansible --version | head -n 1)"; \
+		echo "unit tests on Python $$version, $$($$venv/bin/ansible --version | sed -n 1p)"; \
 		$$venv/bin/python -m pytest -q -n auto $(or $(ARGS),tests/unit) || exit 1; \
 	done
 

@@ -15,8 +15,6 @@ from ansible_collections.holdfast.platform.plugins.module_utils import _kube, _k
 from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed
 from tests.integration.kubernetes.conftest import Cluster
 
-pytestmark = pytest.mark.full
-
 DATA = {"key": "dedicated", "value": "data", "effect": "NoSchedule"}
 
 

@@ -23,8 +23,6 @@ from ansible_collections.holdfast.platform.plugins.module_utils._run import Fail
 from tests.integration.conftest import PROGRAMS, ROOT
 from tests.integration.kubernetes.conftest import Cluster
 
-pytestmark = pytest.mark.full
-
 Object = dict[str, Any]
 Run = Callable[..., Outcome]
 
