@@ -5,17 +5,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 
 from ansible_collections.holdfast.platform.plugins.plugin_utils import _rotation
+from ansible_collections.holdfast.platform.plugins.plugin_utils._passphrases import passphrases
 from ansible_collections.holdfast.platform.plugins.plugin_utils._secret_store import open_store
 from ansible_collections.holdfast.platform.plugins.plugin_utils._secrets import SecretsError
 
-NAME = "backup"
 ARGUMENTS = {
     "service": {"type": "str", "required": True},
     "settings": {"type": "path", "required": True},
@@ -30,14 +29,9 @@ class ActionModule(ActionBase):
         """Hand the passphrases to the host."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         _, arguments = self.validate_argument_spec(ARGUMENTS)
-        service = arguments["service"]
         try:
-            secret = open_store(task_vars or {}, self._templar, self._loader).read(service).get(NAME)
+            payload = passphrases(open_store(task_vars or {}, self._templar, self._loader), arguments["service"])
         except SecretsError as error:
             raise AnsibleActionFail(str(error)) from error
-        if secret is None:
-            raise AnsibleActionFail(f"{service}/{NAME}: is no secret of this site")
-        accepted: Sequence[str] = secret.accepted()
-        payload = {"accepted": accepted, "refused": [secret.retired] if secret.retired else []}
         done = self._execute_module(module_args={**arguments, "payload": payload}, task_vars=task_vars)
         return {**result, **done}

@@ -31,7 +31,7 @@ RESERVED = frozenset({"admin", "backups", "site", "all", "ungrouped"})
 
 # What a service that makes backups has by itself: the passphrase of its repositories, and its key for the stores.
 BACKUP_SECRETS: Mapping[str, Mapping[str, Any]] = {
-    "backup": {"length": 48, "rotation": "none"},
+    "backup": {"length": 48, "rotation": "dual"},
     "backup_ssh": {"kind": "ssh_key", "rotation": "dual"},
 }
 

@@ -151,3 +151,31 @@ def test_another_passphrase_of_the_copies(lab: RunningLab) -> None:
         said = lab.run(MEMBER, refused, stdin=old, timeout=120)
         assert "wrong password" in said, said
     assert lab.play(ROOT / "playbooks/backup.yml", "--tags", "etcd").returncode == 0
+
+
+@pytest.mark.full
+def test_another_passphrase_of_the_databases_copies(lab: RunningLab) -> None:
+    """The database writes and is archived all the while; copies of before are read with the new passphrase."""
+    secret, info = "postgresql/backup", "pgbackrest --stanza=lab --output=json info"
+    failures = "psql -XAtqc 'SELECT failed_count FROM pg_stat_archiver'"
+    old, host = lab.secret(secret), leader(lab)
+    assert lab.play(ROOT / "playbooks/backup.yml", "--tags", "postgresql").returncode == 0
+    before, failed = json.loads(as_postgres(lab, host, info)), as_postgres(lab, host, failures)
+    result = rotate(lab, secret)
+    assert result.returncode == 0, result.stdout[-3000:]
+    assert lab.secret(secret) != old
+    assert old not in result.stdout
+    (stanza,) = json.loads(as_postgres(lab, host, info))
+    assert stanza["status"]["code"] == 0
+    assert {copy["label"] for copy in before[0]["backup"]} <= {copy["label"] for copy in stanza["backup"]}
+    for repository in (1, 2):
+        for file in ("archive/lab/archive.info", "backup/lab/backup.info"):
+            for name in (file, f"{file}.copy"):
+                command = f"pgbackrest --stanza=lab --repo={repository} repo-get {name}"
+                with_old = f"PGBACKREST_REPO{repository}_CIPHER_PASS=$(cat) {command} 2>&1 | head -c 10"
+                assert "[backrest]" in as_postgres(lab, host, f"{command} | head -c 10")
+                assert "[backrest]" not in lab.run(host, f"runuser -u postgres -- bash -c '{with_old}'", stdin=old)
+    as_postgres(lab, host, "psql -XAtqc 'SELECT pg_switch_wal()'")
+    assert lab.play(ROOT / "playbooks/backup.yml", "--tags", "postgresql").returncode == 0
+    assert as_postgres(lab, host, failures) == failed
+    assert lab.play(ROOT / "playbooks/verify.yml", "--tags", "postgresql").returncode == 0

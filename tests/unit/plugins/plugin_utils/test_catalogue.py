@@ -94,7 +94,7 @@ def test_everything_is_read(describe: Describe) -> None:
     }
     assert etcd.flows == (Flow(("etcd",), "peer"), Flow(("etcd", "tier/app", "admin", "site"), "client"))
     assert catalogue.secrets_of(["etcd", "base", "etcd"]) == [
-        SecretPolicy("etcd", "backup", 48, "alnum", None, "none"),
+        SecretPolicy("etcd", "backup", 48, "alnum", None, "dual"),
         SecretPolicy("etcd", "backup_ssh", kind="ssh_key", rotation="dual"),
         SecretPolicy("etcd", "join", 32, "alnum", None, "replace"),
         SecretPolicy("etcd", "root", 40, "alnum", timedelta(days=90), "alternate"),
