@@ -107,6 +107,7 @@ def test_a_failing_host(jobs: Jobs, lab: RunningLab, tmp_path: Path) -> None:
     inventory = tmp_path / "inventory"
     inventory.mkdir()
     (inventory / "1-lab").symlink_to(lab.inventory)
+    (inventory / "group_vars").symlink_to(lab.inventory / "group_vars")
     (inventory / "2-wrong.yml").write_text(f"---\n{yaml.safe_dump(overlay)}", encoding="utf-8")
     job = jobs.run(SITE, "--tags", "etcd", inventory=inventory)
     assert (job.rc, job.stats["status"]) == (2, "failed"), job.log
