@@ -15,8 +15,8 @@ description:
   - One phase of the rotation of the passphrase with which the copies of PostgreSQL are encrypted. Which passphrases
     have to open the repositories, and which must not, follows from the versions of the secret C(postgresql/backup).
   - The leader, which makes the copies, sees to it in every phase but C(verified), since a copy that began before
-    could have written the passphrase of its time. In C(verified) every member tries. It fails when a passphrase that should open
-    a repository does not, or when the one that is given up still does.
+    could have written the passphrase of its time. In C(verified) every member tries. It fails when a passphrase that
+    should open a repository does not, or when the one that is given up still does.
   - It waits until the member makes no copy.
   - The keys that data are encrypted with lie in what the passphrase encrypts, and stay.
 attributes:
