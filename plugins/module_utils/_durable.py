@@ -9,10 +9,16 @@ import os
 from pathlib import Path
 
 
-def write(path: Path, text: str) -> None:
-    """Replace a file's content. Raises OSError; the file is as it was then."""
+def write(path: Path, text: str, mode: int | None = None) -> None:
+    """Replace a file's content. Raises OSError; the file is as it was then.
+
+    mode: permissions that the file has before anything is in it; without it those that files of this user have.
+    """
     draft = path.with_name(f".{path.name}.new")
-    with draft.open("w", encoding="utf-8") as file:
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666 if mode is None else mode)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        if mode is not None:
+            os.fchmod(descriptor, mode)
         file.write(text)
         file.flush()
         os.fsync(file.fileno())

@@ -13,6 +13,7 @@ from __future__ import annotations
 import base64
 import copy
 import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -190,6 +191,15 @@ def difference(before: Object | None, after: Object | None) -> tuple[Object, Obj
         for side in sides:
             (side.get("metadata") or {}).get("annotations", {}).pop(_LAST_APPLIED, None)
     return sides[0], sides[1]
+
+
+def told(key: str, before: Object, after: Object) -> dict[str, str]:
+    """Both sides as Ansible shows them; an empty one is no object."""
+    sides = {
+        name: json.dumps(side, indent=2, sort_keys=True) + "\n" if side else ""
+        for name, side in (("before", before), ("after", after))
+    }
+    return {"before_header": key, "after_header": key, **sides}
 
 
 def left_over(members: Mapping[Key, Object], declared: Iterable[Key]) -> list[Object]:

@@ -12,13 +12,13 @@ backup writes backup.info and its copy anew with the passphrase that it began wi
 from __future__ import annotations
 
 import fcntl
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ansible_collections.holdfast.platform.plugins.module_utils._run import Done, Failed, run
+from ansible_collections.holdfast.platform.plugins.module_utils._wait import until
 
 CONFIGURATIONS = "/etc/pgbackrest/stores"
 #: What the program that makes copies holds all the while.
@@ -99,7 +99,7 @@ def ensure(repository: Repository, passphrases: Passphrases, *, check: bool) -> 
         return False
     changed = False
     for file in repository.files:
-        text = opened(repository, file, passphrases)[1]
+        text = said(repository, file, passphrases)
         wanted = {file + _COPY: passphrases.other or passphrases.current, file: passphrases.current}
         for name, passphrase in wanted.items():
             if repository.get(name, passphrase) != text:
@@ -109,13 +109,13 @@ def ensure(repository: Repository, passphrases: Passphrases, *, check: bool) -> 
     return changed
 
 
-def opened(repository: Repository, file: str, passphrases: Passphrases) -> tuple[str, str]:
-    """Which of the passphrases opens a file, and what it says; of its copy where none does. Raises Failed."""
+def said(repository: Repository, file: str, passphrases: Passphrases) -> str:
+    """What a file says that one of the passphrases opens; its copy where none does. Raises Failed."""
     for name in (file, file + _COPY):
         for passphrase in passphrases.known:
             text = repository.get(name, passphrase)
             if text is not None:
-                return passphrase, text
+                return text
     raise Failed(f"store {repository.store}: {file}: no passphrase of the secret opens it; nothing was changed")
 
 
@@ -135,19 +135,20 @@ def problems(repository: Repository, passphrases: Passphrases) -> Iterator[str]:
 @contextmanager
 def no_copy_is_made(seconds: float) -> Iterator[None]:
     """Wait until this member makes no copy, and keep it from it. Raises Failed when it takes longer than that."""
-    end = time.monotonic() + seconds
     with LOCK.open("a") as lock:
-        while True:
+
+        def look() -> str:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
             except BlockingIOError:
-                if time.monotonic() >= end:
-                    raise Failed(
-                        f"a copy is being made for more than {seconds:.0f} s; run again when it is done, or wait "
-                        "longer with postgresql_rotation_drain"
-                    ) from None
-                time.sleep(1)
+                return (
+                    f"a copy is being made for more than {seconds:.0f} s; run again when it is done, or wait longer "
+                    "with postgresql_rotation_drain"
+                )
+            return ""
+
+        if reason := until(look, seconds, pause=1):
+            raise Failed(reason)
         yield
 
 

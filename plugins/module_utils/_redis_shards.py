@@ -10,7 +10,7 @@ has decided yet: who begins as a primary, and whom an empty node follows. https:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -142,10 +142,14 @@ def uncovered(reading: Reading) -> Ranges:
     claims += [peer.slots for node in reading.living for peer in node.view.values() if peer.id not in ids]
     for first, last in (pair for slots in claims for pair in slots):
         taken[first : last + 1] = b"\1" * (last - first + 1)
+    return joined(slot for slot in range(SLOTS) if not taken[slot])
+
+
+def joined(slots: Iterable[int]) -> Ranges:
+    """Single slots, in their order, as ranges."""
     found: list[tuple[int, int]] = []
-    for slot in range(SLOTS):
-        if not taken[slot]:
-            found[-1:] = [(found[-1][0], slot)] if found and found[-1][1] == slot - 1 else [*found[-1:], (slot, slot)]
+    for slot in slots:
+        found[-1:] = [(found[-1][0], slot)] if found and found[-1][1] == slot - 1 else [*found[-1:], (slot, slot)]
     return tuple(found)
 
 
@@ -157,13 +161,8 @@ def told(slots: Ranges) -> str:
 def divided(slots: Ranges, parts: int) -> list[Ranges]:
     """Slots in as many parts of the same size, in their order."""
     every = [slot for first, last in slots for slot in range(first, last + 1)]
-    shares = []
-    for part in range(parts):
-        share: list[tuple[int, int]] = []
-        for slot in every[len(every) * part // parts : len(every) * (part + 1) // parts]:
-            share[-1:] = [(share[-1][0], slot)] if share and share[-1][1] == slot - 1 else [*share[-1:], (slot, slot)]
-        shares.append(tuple(share))
-    return shares
+    ends = [len(every) * part // parts for part in range(parts + 1)]
+    return [joined(every[begin:end]) for begin, end in zip(ends, ends[1:])]
 
 
 def founders(zones: Mapping[str, str], replicas: int) -> list[str]:

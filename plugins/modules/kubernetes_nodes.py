@@ -52,11 +52,9 @@ nodes:
   returned: always
 """
 
-import json
-
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.holdfast.platform.plugins.module_utils import _kube_nodes
+from ansible_collections.holdfast.platform.plugins.module_utils import _kube_nodes, _kube_set
 from ansible_collections.holdfast.platform.plugins.module_utils._kube import Client, read_kubeconfig
 from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed
 
@@ -69,7 +67,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    changed: dict[str, tuple[object, object]] = {}
+    changed: dict[str, tuple[_kube_set.Object, _kube_set.Object]] = {}
     problems = []
     try:
         wanted = _kube_nodes.parse(module.params["nodes"])
@@ -84,18 +82,11 @@ def main() -> None:
             continue
         if before != after:
             changed[name] = (before, after)
-    diff = [
-        {"before_header": name, "after_header": name, "before": _text(before), "after": _text(after)}
-        for name, (before, after) in changed.items()
-    ]
+    diff = [_kube_set.told(name, *sides) for name, sides in changed.items()]
     result = {"changed": bool(changed), "nodes": sorted(changed), "diff": diff}
     if problems:
         module.fail_json("; ".join(problems), **result)
     module.exit_json(**result)
-
-
-def _text(side: object) -> str:
-    return json.dumps(side, indent=2, sort_keys=True) + "\n"
 
 
 if __name__ == "__main__":

@@ -74,7 +74,6 @@ pruned:
   returned: always
 """
 
-import json
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
@@ -117,21 +116,13 @@ def main() -> None:
 
 
 def _result(outcome: Outcome) -> dict[str, object]:
-    diff = [
-        {"before_header": key, "after_header": key, "before": _text(before), "after": _text(after)}
-        for key, before, after in outcome.diff
-    ]
     return {
         "changed": outcome.changed,
         "created": outcome.created,
         "configured": outcome.configured,
         "pruned": outcome.pruned,
-        "diff": diff,
+        "diff": [_kube_set.told(*entry) for entry in outcome.diff],
     }
-
-
-def _text(side: object) -> str:
-    return json.dumps(side, indent=2, sort_keys=True) + "\n" if side else ""
 
 
 if __name__ == "__main__":

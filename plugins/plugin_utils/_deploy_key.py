@@ -5,10 +5,9 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 
+from ansible_collections.holdfast.platform.plugins.module_utils import _durable
 from ansible_collections.holdfast.platform.plugins.plugin_utils._secrets import Secret, SecretsError, ssh_public_key
 
 
@@ -30,11 +29,7 @@ def write(file: Path, secret: Secret, *, check: bool) -> bool:
             "file that is not there yet in base_deploy_key_file"
         )
     if not check:
-        with tempfile.NamedTemporaryFile("w", dir=file.parent, prefix=f".{file.name}-", delete=False) as stream:
-            stream.write(secret.current)  # 0600 from its beginning
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(stream.name).replace(file)
+        _durable.write(file, secret.current, 0o600)
     return True
 
 

@@ -62,7 +62,7 @@ def write(target: Path, content: Content) -> str:
         with opened(own) as output:
             _own_layer(output, content)
         layers.append(own)
-        sums = [_sum(layer) for layer in layers]
+        sums = [sha256(layer) for layer in layers]
         config = _config(content, sums)
         identity = hashlib.sha256(config).hexdigest()
         name = f"{identity}.json"
@@ -127,6 +127,7 @@ def _text(output: tarfile.TarFile, name: str, content: bytes) -> None:
     output.addfile(entry, io.BytesIO(content))
 
 
-def _sum(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """The sum of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

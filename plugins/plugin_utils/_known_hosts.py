@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import fcntl
 import os
-import tempfile
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from ansible_collections.holdfast.platform.plugins.module_utils import _durable
 
 
 @dataclass(frozen=True)
@@ -85,12 +86,7 @@ def forget(file: Path, keys: Collection[str], *, check: bool) -> bool:
         if text == file.read_text():
             return False
         if not check:
-            with tempfile.NamedTemporaryFile("w", dir=file.parent, prefix=".known_hosts-", delete=False) as stream:
-                stream.write(text)
-                stream.flush()
-                os.fsync(stream.fileno())
-                os.fchmod(stream.fileno(), file.stat().st_mode & 0o7777)
-            Path(stream.name).replace(file)
+            _durable.write(file, text, file.stat().st_mode & 0o7777)
         return True
 
 

@@ -238,7 +238,7 @@ class Mirror:
             self.say(f"{title}: building with {built}")
             _artifact_go.build(artifact, self.architecture, work, draft)
         shutil.rmtree(work)
-        programs = {file.name: _sum(file) for file in sorted(draft.iterdir()) if file.name not in PROVENANCE}
+        programs = {file.name: _image.sha256(file) for file in sorted(draft.iterdir()) if file.name not in PROVENANCE}
         for name in programs:
             found = _elf.architecture(draft / name)
             if found != self.architecture:
@@ -303,9 +303,4 @@ def _record(directory: Path) -> dict[str, Any]:
 
 
 def _described(file: Path) -> dict[str, Any]:
-    return {"file": file.name, "sha256": _sum(file), "size": file.stat().st_size}
-
-
-def _sum(file: Path) -> str:
-    with file.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
+    return {"file": file.name, "sha256": _image.sha256(file), "size": file.stat().st_size}

@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from ansible_collections.holdfast.platform.plugins.module_utils import _kube
 from ansible_collections.holdfast.platform.plugins.plugin_utils import _mirror
 from tests.lab.machine import CHECKOUT
 
@@ -208,3 +209,10 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         yield cluster
     finally:
         cluster.stop()
+
+
+@pytest.fixture
+def client(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> _kube.Client:
+    """A client of it. kubectl, which reads the kubeconfig, is in PATH."""
+    monkeypatch.setenv("PATH", f"{cluster.programs}:{os.environ['PATH']}")
+    return _kube.Client(_kube.read_kubeconfig(str(cluster.kubeconfig)))

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import Any
 
 import pytest
@@ -16,12 +15,6 @@ from ansible_collections.holdfast.platform.plugins.module_utils._run import Fail
 from tests.integration.kubernetes.conftest import Cluster
 
 DATA = {"key": "dedicated", "value": "data", "effect": "NoSchedule"}
-
-
-@pytest.fixture
-def client(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> _kube.Client:
-    monkeypatch.setenv("PATH", f"{cluster.programs}:{os.environ['PATH']}")
-    return _kube.Client(_kube.read_kubeconfig(str(cluster.kubeconfig)))
 
 
 def brought(client: _kube.Client, given: dict[str, Any], *, check: bool = False) -> bool:

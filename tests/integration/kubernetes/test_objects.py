@@ -56,12 +56,6 @@ def kind_of_its_own(group: str) -> list[Object]:
 
 
 @pytest.fixture
-def client(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> _kube.Client:
-    monkeypatch.setenv("PATH", f"{cluster.programs}:{os.environ['PATH']}")
-    return _kube.Client(_kube.read_kubeconfig(str(cluster.kubeconfig)))
-
-
-@pytest.fixture
 def name(request: pytest.FixtureRequest) -> str:
     """A set, and a namespace, for each test."""
     return str(request.node.name).removeprefix("test_").replace("_", "-")[:40].rstrip("-")

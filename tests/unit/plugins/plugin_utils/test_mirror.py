@@ -15,7 +15,7 @@ import pytest
 
 from ansible_collections.holdfast.platform.plugins.module_utils import _elf
 from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed
-from ansible_collections.holdfast.platform.plugins.plugin_utils import _artifact_go, _artifact_lock, _mirror
+from ansible_collections.holdfast.platform.plugins.plugin_utils import _artifact_go, _artifact_lock, _image, _mirror
 from ansible_collections.holdfast.platform.plugins.plugin_utils._problems import InvalidError
 
 
@@ -84,7 +84,7 @@ def test_what_is_missing_is_made_once(tmp_path: Path, go: Go) -> None:
     place = held.place(PAUSE)
     image = json.loads((place / _mirror.RECORD).read_text(encoding="utf-8"))["images"]["pause"]
     assert image["reference"] == "registry.k8s.io/pause:3.10.2"
-    assert image["sha256"] == _mirror._sum(place / image["file"])
+    assert image["sha256"] == _image.sha256(place / image["file"])
 
 
 def test_two_runs_make_it_once(tmp_path: Path, go: Go) -> None:
@@ -154,7 +154,7 @@ def test_the_list_tells_where_everything_comes_from(tmp_path: Path, go: Go) -> N
 
 def test_the_sum_of_an_artifact_is_what_sha256sum_makes_of_its_programs(tmp_path: Path) -> None:
     # printf a > a; printf b > b; sha256sum a b | sha256sum
-    sums = {name: _mirror._sum(path) for name in "ba" if (path := tmp_path / name) and path.write_text(name)}
+    sums = {name: _image.sha256(path) for name in "ba" if (path := tmp_path / name) and path.write_text(name)}
     assert _mirror.total(sums) == "cb13f400dcb618e400d0f7d54f7cdb330d37a07272cb99a1016cda5830a10556"
 
 
