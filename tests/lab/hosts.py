@@ -27,6 +27,13 @@ CAPABILITIES = """
 """.split()  # noqa: SIM905
 """What root of a host may do. Not the machine's limits, clock and modules: the machine itself may lack these powers."""
 
+_DEVICES = ["b 7:* rwm", "c 10:237 rwm"]
+"""Loop devices: a backup store gives each account a file system of its own."""
+_DEVICES_OF_NODES = ["a *:* rwm"]
+"""A container may only pass on to those inside it what it may use itself, and runc asks for all."""
+_KMSG = {"PathOnHost": "/dev/kmsg", "PathInContainer": "/dev/kmsg", "CgroupPermissions": "rwm"}
+"""Without it a kubelet ends."""
+
 
 def container(lab: str, host: Host, site: Site, image: str, labels: dict[str, str]) -> dict[str, Any]:
     """The engine's request for a host: systemd as on a machine, without all the powers of `--privileged`."""
@@ -44,8 +51,8 @@ def container(lab: str, host: Host, site: Site, image: str, labels: dict[str, st
         "HostConfig": {
             "CapAdd": CAPABILITIES,
             "SecurityOpt": ["seccomp=unconfined", "apparmor=unconfined"],
-            # Loop devices: a backup store gives each account a file system of its own.
-            "DeviceCgroupRules": ["b 7:* rwm", "c 10:237 rwm"],
+            "DeviceCgroupRules": _DEVICES_OF_NODES if host.node else _DEVICES,
+            **({"Devices": [_KMSG]} if host.node else {}),
             "MaskedPaths": [],
             "ReadonlyPaths": [],
             "CgroupnsMode": "private",

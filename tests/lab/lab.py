@@ -112,6 +112,9 @@ class Lab:
             raise LabError(f"lab '{self.name}' is of SITE={runs}: `make lab-down` first, or choose another LAB=")
         machine.require({"ssh": "openssh-client", "nft": "nftables", "ss": "iproute2"})
         machine.raise_limit("fs/inotify/max_user_instances", 1024)
+        if any(host.node for host in declared.hosts):
+            for name, least in machine.NODES.items():
+                machine.raise_limit(name, least)
         client = engine.ensure()
         proxy = packages.ensure(client)
         host_image = image.ensure(client, proxy)

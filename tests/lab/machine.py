@@ -59,6 +59,15 @@ def require(programs: dict[str, str]) -> bool:
     return True
 
 
+#: What a kubelet insists on, and hosts can't set: these settings are the machine's (kubernetes/pkg/kubelet/cm).
+NODES = {
+    "vm/overcommit_memory": 1,
+    "kernel/panic": 10,
+    "kernel/panic_on_oops": 1,
+    "fs/inotify/max_user_watches": 524288,
+}
+
+
 def raise_limit(name: str, least: int) -> None:
     """Raise a limit of the whole machine that many hosts share, when it is lower; `name` is below /proc/sys."""
     file = Path("/proc/sys") / name

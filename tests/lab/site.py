@@ -34,10 +34,13 @@ class Segment:
 
 @dataclass(frozen=True)
 class Host:
+    """node: whether it runs containers of its own, for which a host needs more of the machine."""
+
     name: str
     zone: str
     address: IPv4Address
     segment: Segment
+    node: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,10 +84,11 @@ def parse(model: _site.Site) -> Site:
         for tier, cidr in sorted(_by_tier(networks).items())
     )
     hosts = []
+    nodes = model.children.get("kubernetes_node", ())
     for host in model.hosts:
         address = IPv4Address(host.address)
         segment = next(segment for segment in segments if address in segment.subnet)
-        hosts.append(Host(host.name, host.zone, address, segment))
+        hosts.append(Host(host.name, host.zone, address, segment, f"pool_{host.pool}" in nodes))
     return Site(model.name, model.domain, IPv4Network(model.network or ""), segments, tuple(hosts))
 
 
