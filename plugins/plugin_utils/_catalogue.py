@@ -27,7 +27,7 @@ from ansible_collections.holdfast.platform.plugins.plugin_utils._problems import
 ROLES = Path(__file__).resolve().parents[2] / "roles"
 TIERS = ("edge", "app", "data", "ops")
 # Words that a flow's `from`, or Ansible, has taken.
-RESERVED = frozenset({"admin", "backups", "site", "all", "ungrouped"})
+RESERVED = frozenset({"admin", "backups", "pods", "site", "all", "ungrouped"})
 
 # What a service that makes backups has by itself: the passphrase of its repositories, and its key for the stores.
 BACKUP_SECRETS: Mapping[str, Mapping[str, Any]] = {
@@ -61,7 +61,8 @@ class Flow:
 class SecretPolicy:
     """How a secret is made and renewed. `owner` is the service, no lifetime: kept for ever.
 
-    kind: text, or ssh_key: an Ed25519 key pair, for which length and alphabet mean nothing.
+    kind: text, or one for which length and alphabet mean nothing: ssh_key (an Ed25519 key pair), ec_key (a P-256 key)
+    or ca (a P-256 key and the certificate that it signed for itself).
     length: in characters; for base64 in bytes, before they are encoded.
     alphabet: alnum, hex or base64.
     rotation: replace (one value at a time), dual (two at once), alternate (users a and b), none.
@@ -367,7 +368,7 @@ def _judged(catalogue: Catalogue, service: Service) -> Iterator[Problem]:
 
 def _judged_ports(catalogue: Catalogue, service: Service) -> Iterator[Problem]:
     file, ports = catalogue.files[service.name], service.ports
-    peers = {*catalogue.services, *(f"tier/{tier}" for tier in TIERS), "admin", "backups", "site"}
+    peers = {*catalogue.services, *(f"tier/{tier}" for tier in TIERS), "admin", "backups", "pods", "site"}
     numbers: dict[tuple[int, str], str] = {}
     for port in ports.values():
         other = numbers.setdefault((port.number, port.protocol), port.name)

@@ -34,6 +34,9 @@ class Peers(Protocol):
     def admin(self) -> Iterable[str]:
         """Return the addresses and networks that administrators come from."""
 
+    def pods(self) -> Iterable[str]:
+        """Return the networks of the pods of a Kubernetes cluster."""
+
 
 @dataclass(frozen=True)
 class Inbound:
@@ -89,6 +92,8 @@ def _addresses(catalogue: Catalogue, peers: Peers, named: Iterable[str]) -> Iter
     for source in named:
         if source == "admin":
             yield from peers.admin()
+        elif source == "pods":
+            yield from peers.pods()
         elif source == "site":
             yield from peers.everyone()
         elif source == "backups":

@@ -18,6 +18,9 @@ from typing import Any
 from ansible_collections.holdfast.platform.plugins.plugin_utils._catalogue import Catalogue
 from ansible_collections.holdfast.platform.plugins.plugin_utils._problems import InvalidError, Problem, nearest
 
+#: Where pods have their addresses unless the site says otherwise; the range that flannel's own documents use.
+POD_NETWORK = "10.244.0.0/16"
+
 
 class InventoryError(InvalidError):
     """The inventory lacks something that a lookup needs."""
@@ -91,14 +94,20 @@ class Inventory:
         return map(self._address, names)
 
     def admin(self) -> list[str]:
-        given = self.setting("site_admin", [])
+        return self._networks("site_admin", [])
+
+    def pods(self) -> list[str]:
+        return self._networks("site_pod_network", POD_NETWORK)
+
+    def _networks(self, name: str, default: str | list[str]) -> list[str]:
+        given = self.setting(name, default)
         sources = [given] if isinstance(given, str) else list(given)
         for source in sources:
             try:
                 ip_network(source)
             except ValueError:
                 reason, fix = "neither an address nor a network", "write 10.0.0.5 or 10.0.0.0/24"
-                raise InventoryError([Problem("inventory", "site_admin", source, reason, fix)]) from None
+                raise InventoryError([Problem("inventory", name, source, reason, fix)]) from None
         return sources
 
     def _of(self, host: str, name: str) -> Any:

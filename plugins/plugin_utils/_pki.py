@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from cryptography import x509
@@ -104,6 +104,26 @@ def make_intermediate(site: str, root: Pair, now: datetime) -> Pair:
     name = _ca_name(site, "intermediate")
     certificate = _ca(name, root_certificate.subject, key.public_key(), root_key, path_length=0, now=now, end=end)
     return Pair(_pem(certificate), _key_pem(key))
+
+
+def own_certificate(key: ec.EllipticCurvePrivateKey, now: datetime | None = None) -> str:
+    """A certificate that a key signs for itself, as the authority of one program: ten years, leaves only.
+
+    Its name tells the key, so that two of them are never taken for one another.
+    """
+    identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key()).digest.hex()
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"ca-{identifier[:16]}")])
+    now = now or datetime.now(UTC)
+    return _pem(_ca(name, name, key.public_key(), key, path_length=0, now=now, end=now + ROOT_LIFE))
+
+
+def public_part(private: str) -> str:
+    """The public part (PEM, SPKI) of a private key in PEM. Raises PkiError when it is none."""
+    try:
+        key = load_pem_private_key(private.encode(), None)
+    except (ValueError, TypeError) as error:
+        raise PkiError(f"the value is no private key in PEM form: {error}") from error
+    return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
 
 def check_authority(authority: Authority, now: datetime) -> None:

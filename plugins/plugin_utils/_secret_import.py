@@ -15,7 +15,9 @@ from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from datetime import datetime
 
 import yaml
+from cryptography import x509
 
+from ansible_collections.holdfast.platform.plugins.plugin_utils import _pki
 from ansible_collections.holdfast.platform.plugins.plugin_utils._secrets import (
     Policy,
     Secret,
@@ -120,6 +122,8 @@ def _shape(value: str, policy: Policy | None) -> str:
         except SecretsError:
             return "has to be a private key of SSH without a passphrase"
         return ""
+    if policy.kind in ("ec_key", "ca"):
+        return "" if _is_pem(value, certificate=policy.kind == "ca") else f"has to be PEM ({_PEM[policy.kind]})"
     if any(ord(letter) < 32 or ord(letter) == 127 for letter in value):
         return "holds a line end or another control character"
     if policy.alphabet == "hex" and re.fullmatch("[0-9a-fA-F]+", value) is None:
@@ -130,6 +134,17 @@ def _shape(value: str, policy: Policy | None) -> str:
         except binascii.Error:
             return "has to be base64 (alphabet: base64)"
     return ""
+
+
+_PEM = {"ec_key": "a private key", "ca": "a private key, then its certificate"}
+
+
+def _is_pem(value: str, *, certificate: bool) -> bool:
+    try:
+        _pki.public_part(value)
+        return not certificate or bool(x509.load_pem_x509_certificates(value.encode()))
+    except (_pki.PkiError, ValueError):
+        return False
 
 
 def take_in(

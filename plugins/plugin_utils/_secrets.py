@@ -20,15 +20,17 @@ from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from ansible_collections.holdfast.platform.plugins.plugin_utils import _pki
 from ansible_collections.holdfast.platform.plugins.plugin_utils._duration import parse_duration
 
 # Owner and name end up in file names, in paths of a key-value server and in messages.
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 ALPHABETS = {"alnum": string.ascii_letters + string.digits, "hex": "0123456789abcdef", "base64": ""}
-KINDS = ("text", "ssh_key", "pem")
+KINDS = ("text", "ssh_key", "ec_key", "ca", "pem")
 ROTATIONS = ("replace", "dual", "alternate", "none")
 
 #: The two users of a secret that alternates, told apart by these suffixes.
@@ -57,8 +59,9 @@ class ConflictError(SecretsError):
 class Policy:
     """How a secret is made and when it is due.
 
-    kind: `text`, or `ssh_key`: an Ed25519 key pair, kept as its private part, or `pem`: a part of the site's CA, which
-    is never drawn by itself. Length and alphabet mean nothing to the last two.
+    kind: `text`, or one to which length and alphabet mean nothing: `ssh_key`, an Ed25519 key pair, kept as its private
+    part; `ec_key`, a P-256 private key; `ca`, such a key and the certificate that it signed for itself, both PEM, for
+    a program with an authority of its own; `pem`, a part of the site's CA, which is never drawn by itself.
     length: characters for `alnum` and `hex`; bytes, before they are encoded, for `base64`.
     lifetime: span after which it is due for rotation (`90d`), or None.
     rotation: what the service can do. `replace`: it knows one value at a time. `dual`: it accepts two at once.
@@ -263,6 +266,8 @@ def split_path(path: object) -> tuple[str, str]:
 
 def generate(policy: Policy) -> str:
     """Draw a new value from the system's random source. Raises SecretsError for a part of the CA."""
+    if policy.kind in ("ec_key", "ca"):
+        return _pem(policy.kind)
     if policy.kind == "pem":
         raise SecretsError("a part of the CA is made together with the others; name pki/ca or pki/intermediate")
     if policy.kind == "ssh_key":
@@ -275,12 +280,24 @@ def generate(policy: Policy) -> str:
 def placeholder(path: str, policy: Policy, key: bytes = _RUN_KEY) -> str:
     """A value of the policy's shape for check mode: the same within a run, unrelated to any real value."""
     stream = hashlib.shake_256(hmac.digest(key, path.encode(), "sha256")).digest(policy.length)
+    if policy.kind in ("ec_key", "ca"):
+        return _pem(policy.kind, int.from_bytes(hashlib.sha256(stream).digest()[:31]))
     if policy.kind == "ssh_key":
         return ssh_private_key(hashlib.sha256(stream).digest())
     if policy.alphabet == "base64":
         return base64.b64encode(stream).decode()
     letters = ALPHABETS[policy.alphabet]
     return "".join(letters[byte % len(letters)] for byte in stream)
+
+
+def _pem(kind: str, number: int | None = None) -> str:
+    """A P-256 key, with a certificate of its own for a `ca`. number: the key itself, otherwise a new one is made."""
+    curve = ec.SECP256R1()
+    key = ec.generate_private_key(curve) if number is None else ec.derive_private_key(number, curve)
+    text = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode()
+    return text + _pki.own_certificate(key) if kind == "ca" else text
 
 
 def ssh_private_key(seed: bytes) -> str:

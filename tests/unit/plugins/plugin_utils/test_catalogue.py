@@ -316,7 +316,7 @@ def test_all_problems_of_all_files_at_once(describe: Describe) -> None:
 def test_a_name_that_is_taken(describe: Describe, name: str) -> None:
     [(_, reason, fix)] = problems(describe({name: BASE}))
     assert reason == "a service can't have this name"
-    assert "taken: admin, all, backups, site, ungrouped" in fix
+    assert "taken: admin, all, backups, pods, site, ungrouped" in fix
 
 
 def test_a_service_in_two_roots(tmp_path: Path) -> None:

@@ -72,6 +72,9 @@ class Peers:
     def admin(self) -> Iterable[str]:
         return self.admins
 
+    def pods(self) -> Iterable[str]:
+        return ["10.244.0.0/16"]
+
 
 PEERS = Peers(
     groups={

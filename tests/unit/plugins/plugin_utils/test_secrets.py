@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from cryptography import x509
 
+from ansible_collections.holdfast.platform.plugins.plugin_utils import _pki
 from ansible_collections.holdfast.platform.plugins.plugin_utils._secrets import (
     Policy,
     Secret,
@@ -84,6 +86,28 @@ def test_ssh_keys_differ_and_a_placeholder_is_the_same_within_a_run() -> None:
 def test_a_password_has_no_public_part() -> None:
     with pytest.raises(SecretsError, match="no private key of SSH"):
         ssh_public_key("hunter2")
+
+
+@pytest.mark.parametrize("kind", ["ec_key", "ca"])
+def test_keys_in_pem_differ_and_a_placeholder_is_the_same_within_a_run(kind: str) -> None:
+    policy = Policy(kind=kind)
+    assert len({_pki.public_part(generate(policy)) for _ in range(5)}) == 5
+    first, second = (_pki.public_part(placeholder("kubernetes/ca", policy)) for _ in range(2))
+    assert first == second
+    assert first != _pki.public_part(placeholder("kubernetes/etcd_ca", policy))
+
+
+def test_an_authority_of_a_program_signs_for_itself() -> None:
+    value = generate(Policy(kind="ca"))
+    values = (value, generate(Policy(kind="ca")))
+    certificate, other = (x509.load_pem_x509_certificates(text.encode())[0] for text in values)
+    certificate.verify_directly_issued_by(certificate)
+    assert certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    assert certificate.extensions.get_extension_for_class(x509.KeyUsage).value.key_cert_sign
+    other = generate(Policy(kind="ca"))
+    assert (
+        x509.load_pem_x509_certificate(other[other.index("-----BEGIN CERT") :].encode()).subject != certificate.subject
+    )
 
 
 def test_an_ssh_key_s_policy_is_kept_without_what_means_nothing_to_it() -> None:
