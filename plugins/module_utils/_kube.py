@@ -115,7 +115,7 @@ class Client:
         self.access, self.timeout, self._sleep = access, timeout, sleep
         url = urllib.parse.urlsplit(access.server)
         self._host, self._port = url.hostname or "", url.port or 443
-        self._context = _context(access)
+        self._context = context(access)
         self._local = threading.local()
         self._lock = threading.Lock()
         self._served: dict[str, dict[str, Resource]] = {}
@@ -212,7 +212,7 @@ def _refusal(status: int, text: bytes) -> Refused:
     return Refused(message, status, reason)
 
 
-def _context(access: Access) -> ssl.SSLContext:
+def context(access: Access) -> ssl.SSLContext:
     """Verified TLS. Raises Failed for a certificate or key that is none."""
     try:
         context = ssl.create_default_context(cadata=access.ca)

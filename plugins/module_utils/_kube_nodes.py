@@ -27,6 +27,10 @@ EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 _TRIES = 5
 
 
+class Absent(Failed):
+    """The cluster has no such node."""
+
+
 @dataclass(frozen=True)
 class Wanted:
     """What is declared of a node."""
@@ -136,12 +140,12 @@ def shown(node: Mapping[str, Any]) -> Object:
 
 
 def reconcile(client: Client, name: str, wanted: Wanted, *, check: bool) -> tuple[Object, Object]:
-    """Bring one node to what is declared; what it showed before and shows afterwards. Raises Failed."""
+    """Bring one node to what is declared; what it showed before and shows afterwards. Raises Absent and Failed."""
     tries = _TRIES
     while True:
         live = client.get(f"/api/v1/nodes/{name}")
         if live is None:
-            raise Failed(f"{name}: the cluster has no node of this name")
+            raise Absent(f"{name}: the cluster has no node of this name")
         try:
             return shown(live), _written(client, live, wanted, check=check)
         except Refused as refusal:

@@ -72,6 +72,11 @@ pruned:
   type: list
   elements: str
   returned: always
+waiting:
+  description: Why objects are not ready, looked at once; empty when some would change first.
+  type: list
+  elements: str
+  returned: in check mode
 """
 
 from pathlib import Path
@@ -102,10 +107,13 @@ def main() -> None:
     try:
         if module.check_mode and not Path(given["kubeconfig"]).is_file():
             keys = [str(_kube_set.key(one)) for one in _kube_set.parse(given["objects"])]
-            module.exit_json(**_result(Outcome(created=keys)), **shown)
+            module.exit_json(**_result(Outcome(created=keys)), waiting=[], **shown)
         apply = Apply(Client(read_kubeconfig(given["kubeconfig"])), given["name"], given["namespace"])
         outcome = apply.run(given["objects"], check=module.check_mode)
-        if given["wait"] and not module.check_mode:
+        if module.check_mode:
+            waiting = [] if outcome.changed else apply.wait(given["objects"], 0)
+            module.exit_json(**_result(outcome), waiting=waiting, **shown)
+        if given["wait"]:
             reasons = apply.wait(given["objects"], given["wait"])
             if reasons:
                 told = f"not ready after {given['wait']} s: {'; '.join(reasons)}. Run again to go on."

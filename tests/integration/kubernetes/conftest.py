@@ -148,6 +148,7 @@ class Cluster:
             f"--tls-private-key-file={place}/server.key",
             f"--client-ca-file={place}/ca.crt",
             "--authorization-mode=RBAC",
+            "--allow-privileged",
             "--service-account-issuer=https://kubernetes.default.svc",
             f"--service-account-key-file={place}/sa.key",
             f"--service-account-signing-key-file={place}/sa.key",
