@@ -88,11 +88,27 @@ class Host:
     """The artifacts of this host. `files` are archives that were brought here, by their sum."""
 
     def __init__(self, machine: str, files: Mapping[str, str], root: Path = ROOT) -> None:
-        if machine not in _elf.KERNEL:
-            raise Failed(f"this host is a {machine}; there are artifacts for {', '.join(sorted(_elf.KERNEL))}")
-        self.architecture, self.files, self.root = _elf.KERNEL[machine], files, root
+        self.architecture, self.files, self.root = _elf.of_machine(machine), files, root
 
     # -- what is to be done --------------------------------------------------------------------------------------------
+    def held(self, wanted: Sequence[Wanted], hold: Mapping[str, str]) -> dict[str, str]:
+        """The artifacts that stay at another version than the wanted one, and at which.
+
+        hold: a file for each that is not to change while this file is there. One that was never installed is not held.
+        """
+        versions = {}
+        for one in wanted:
+            used = self._used(one.name)
+            same = [f"{one.version}-{offer.key}" for offer in one.offers.get(self.architecture, [])]
+            if used and used not in same and one.name in hold and Path(hold[one.name]).exists():
+                versions[one.name] = used.rpartition("-")[0]
+        return versions
+
+    def _used(self, name: str) -> str:
+        """The version in use, with its key; empty when there is none."""
+        current = self.root / name / "current"
+        return current.readlink().name if current.is_symlink() else ""
+
     def plan(self, wanted: Sequence[Wanted]) -> list[Step]:
         """Decide; nothing is changed.
 
@@ -118,8 +134,7 @@ class Host:
                 f"mirror_architecture={self.architecture}, or `make mirror NAMES={wanted.name}`)"
             )
         target, offer = chosen
-        current = home / "current"
-        before = current.readlink().name if current.is_symlink() else ""
+        before = self._used(wanted.name)
         old = _record(home / before)["programs"] if before else {}
         return Step(
             wanted=wanted,
@@ -190,7 +205,7 @@ class Host:
             title = f"{step.wanted.name} {step.wanted.version}"
             where = self.files.get(step.offer.sha256) or step.offer.url
             try:
-                with _opened(where) as source:
+                with opened(where) as source:
                     programs, actual = _unpack(source, draft)
             except (OSError, tarfile.TarError, EOFError) as error:
                 raise Failed(f"{title}: {where}: {error}") from error
@@ -265,7 +280,7 @@ def _point(link: Path, target: Path) -> None:
 
 
 @contextmanager
-def _opened(where: str) -> Iterator[IO[bytes]]:
+def opened(where: str) -> Iterator[IO[bytes]]:
     if where.startswith("/"):
         with Path(where).open("rb") as file:
             yield file

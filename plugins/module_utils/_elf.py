@@ -8,12 +8,21 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
+from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed
+
 #: e_machine: EM_X86_64, EM_AARCH64.
 MACHINES = {62: "amd64", 183: "arm64"}
 #: What the kernel calls them (uname -m).
 KERNEL = {"x86_64": "amd64", "aarch64": "arm64"}
 HEADER = 20
 """Bytes that are needed to tell."""
+
+
+def of_machine(machine: str) -> str:
+    """What this host (`platform.machine()`) is called here. Raises Failed for one that there is nothing for."""
+    if machine not in KERNEL:
+        raise Failed(f"this host is a {machine}; there are artifacts for {', '.join(sorted(KERNEL))}")
+    return KERNEL[machine]
 
 
 def told(header: bytes) -> str:

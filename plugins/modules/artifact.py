@@ -17,6 +17,7 @@ description:
   - Sums, contents and architecture are checked before anything that is in use changes. A version that the host
     has is linked and not fetched, so going back to an older lock file is a change of links.
   - It starts and restarts nothing.
+  - The same call tells which container images the host lacks, for M(holdfast.platform.images).
 attributes:
   check_mode:
     support: full
@@ -36,6 +37,17 @@ options:
         get is held against the sums of the mirror on the controller.
       - Without it, the controller brings what a host lacks.
     type: str
+  images:
+    description: Images of the lock file, of which RV(missing_images) tells those that containerd does not have.
+    type: list
+    elements: str
+    default: []
+  hold:
+    description:
+      - A file for each artifact that must not change while this file is there, such as the kubelet of a node that has
+        joined its cluster. It stays at the version in use, which RV(held) tells. One that was never installed is.
+    type: dict
+    default: {}
   keep:
     description: How many versions stay on the host, those in use now and before among them.
     type: int
@@ -57,6 +69,8 @@ EXAMPLES = r"""
 - name: Install the programs
   holdfast.platform.artifact:
     names: [containerd, cni-plugins, kubernetes]
+    images: [pause, kube-proxy]
+    hold: {kubernetes: /etc/kubernetes/kubelet.conf}
   register: programs
 
 - name: Install what a web server of the site holds
@@ -77,13 +91,23 @@ missing:
   type: list
   elements: str
   returned: success
+held:
+  description: Artifacts that stay at another version than the lock file's, because of O(hold), and at which.
+  type: dict
+  returned: success
+  sample: {kubernetes: 1.35.4}
+missing_images:
+  description: References of the images that containerd lacks, or has with other contents. Where it does not run, all.
+  type: list
+  elements: str
+  returned: success
 """
 
 import platform
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.holdfast.platform.plugins.module_utils import _artifact
+from ansible_collections.holdfast.platform.plugins.module_utils import _artifact, _images
 from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed
 
 
@@ -92,6 +116,8 @@ def main() -> None:
         argument_spec={
             "names": {"type": "list", "elements": "str", "required": True},
             "url": {"type": "str"},
+            "images": {"type": "list", "elements": "str", "default": []},
+            "hold": {"type": "dict", "default": {}},
             "keep": {"type": "int", "default": 2},
             "directory": {"type": "path"},
             "lock": {"type": "path"},
@@ -104,7 +130,11 @@ def main() -> None:
         module.fail_json(msg="this module is called by its action plugin only")
     try:
         host = _artifact.Host(platform.machine(), payload["files"])
-        steps = host.plan([_artifact.Wanted.of(given) for given in payload["wanted"]])
+        wanted = [_artifact.Wanted.of(given) for given in payload["wanted"]]
+        held = host.held(wanted, module.params["hold"])
+        steps = host.plan([one for one in wanted if one.name not in held])
+        images = _images.wanted(payload["images"], host.architecture)
+        missing_images = _images.lacking(images, _images.found()) if images else []
         # What neither a web server has nor was brought here yet.
         ask = [step.offer.sha256 for step in steps if step.fetch and not step.offer.url]
         ask = [digest for digest in ask if digest not in payload["files"]]
@@ -118,6 +148,8 @@ def main() -> None:
         ask=ask,
         programs=[] if ask and not module.check_mode else _artifact.changed_programs(changed),
         missing=[step.wanted.name for step in steps if step.fetch],
+        held=held,
+        missing_images=[image.reference for image in missing_images],
         diff=[
             {
                 "before_header": str(step.target.parent / "current"),

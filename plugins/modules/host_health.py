@@ -12,7 +12,8 @@ version_added: 0.1.0
 author:
   - Holdfast founders (@holdfast)
 description:
-  - Checks units, kernel settings and the output of programs, and fails with all that is wrong. Changes nothing.
+  - Checks units, kernel settings, the output of programs and answers over HTTP, and fails with all that is wrong.
+  - Changes nothing.
 attributes:
   check_mode:
     support: full
@@ -49,6 +50,23 @@ options:
         description: The complaint when it does not.
         type: str
         required: true
+  urls:
+    description: Addresses that have to answer a GET request with status 200.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      url:
+        description: The address.
+        type: str
+        required: true
+      ca:
+        description: File of the authorities that the answer's certificate is checked against.
+        type: path
+      says:
+        description: The complaint when it does not.
+        type: str
+        required: true
 """
 
 EXAMPLES = r"""
@@ -70,7 +88,7 @@ problems:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.holdfast.platform.plugins.module_utils import _checks
+from ansible_collections.holdfast.platform.plugins.module_utils import _checks, _member
 from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed, run
 
 
@@ -86,6 +104,16 @@ def main() -> None:
                 "options": {
                     "argv": {"type": "list", "elements": "str", "required": True},
                     "expect": {"type": "str", "required": True},
+                    "says": {"type": "str", "required": True},
+                },
+            },
+            "urls": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "url": {"type": "str", "required": True},
+                    "ca": {"type": "path"},
                     "says": {"type": "str", "required": True},
                 },
             },
@@ -105,6 +133,9 @@ def main() -> None:
     for entry in given["checks"]:
         check = _checks.Check(tuple(entry["argv"]), entry["expect"], entry["says"])
         problems += filter(None, [_checks.judge_check(check, _checks.attempt(check))])
+    for entry in given["urls"]:
+        reason = _member.ask(_member.Ready(entry["url"], entry["ca"]))
+        problems += [f"{entry['says']} ({reason})"] if reason else []
     if problems:
         module.fail_json(msg="; ".join(problems), problems=problems)
     module.exit_json(changed=False, problems=[])

@@ -13,6 +13,7 @@ author:
   - Holdfast founders (@holdfast)
 description:
   - Installs what is missing in one call and starts nothing. The service starts once it has its configuration.
+  - What a host has to be for the service is checked first, as O(requires) says.
   - A package that is installed is left as it is, whatever its version; versions change through the V(upgrade) verb of
     a role.
   - Complete in check mode on a host where nothing is installed, and where the package lists are missing.
@@ -53,6 +54,37 @@ options:
         description: The variable that asks for it, for the message.
         type: str
         required: true
+  requires:
+    description: What the host has to be. If it is not, nothing is changed, and all that it lacks is told.
+    type: dict
+    suboptions:
+      kernel:
+        description: The oldest version of the kernel.
+        type: str
+        default: ''
+      memory:
+        description: Memory in MiB.
+        type: int
+        default: 0
+      swap:
+        description: Whether the host may have swap.
+        type: bool
+        default: true
+      controllers:
+        description: Controllers of cgroups, of either version.
+        type: list
+        elements: str
+        default: []
+      modules:
+        description:
+          - Kernel modules, each with a path that is there when it is in force. One that can be loaded is enough.
+        type: dict
+        default: {}
+      ports:
+        description: TCP ports that nobody may listen on as long as packages are missing.
+        type: list
+        elements: int
+        default: []
 """
 
 EXAMPLES = r"""
@@ -71,9 +103,11 @@ installed:
   returned: always
 """
 
+import dataclasses
+
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.holdfast.platform.plugins.module_utils import _packages
+from ansible_collections.holdfast.platform.plugins.module_utils import _packages, _requirements
 from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed
 
 
@@ -90,15 +124,33 @@ def main() -> None:
                     "key": {"type": "str", "required": True, "no_log": False},
                 },
             },
+            "requires": {
+                "type": "dict",
+                "options": {
+                    "kernel": {"type": "str", "default": ""},
+                    "memory": {"type": "int", "default": 0},
+                    "swap": {"type": "bool", "default": True},
+                    "controllers": {"type": "list", "elements": "str", "default": []},
+                    "modules": {"type": "dict", "default": {}},
+                    "ports": {"type": "list", "elements": "int", "default": []},
+                },
+            },
         },
         supports_check_mode=True,
     )
     try:
         if module.params["data"]:
             _packages.insist(**module.params["data"])
+        wanted = _packages.read_missing(module.params["names"])
+        if module.params["requires"]:
+            requires = _requirements.Wanted(**module.params["requires"])
+            # Later the service itself listens there.
+            requires = requires if wanted else dataclasses.replace(requires, ports=())
+            problems = _requirements.judge(requires, _requirements.read(requires))
+            if problems:
+                module.fail_json(msg="nothing was changed: " + "; ".join(problems), problems=problems)
         if not module.check_mode:
             _packages.allow_services()  # a run that was killed while it installed may have forbidden them
-        wanted = _packages.read_missing(module.params["names"])
         installed: list[str] = []
         if wanted:
             if not module.check_mode:

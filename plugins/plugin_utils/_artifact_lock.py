@@ -151,6 +151,22 @@ class Lock:
             raise InvalidError(problems)
         return [self.artifacts[name] for name in wanted]
 
+    def images(self, names: Iterable[str]) -> list[tuple[Artifact, Image]]:
+        """The images of these names, each with the artifact that it is of.
+
+        :raises InvalidError: an unknown name.
+        """
+        known = {image.name: (artifact, image) for artifact in self.artifacts.values() for image in artifact.images}
+        wanted = list(names)
+        problems = [
+            Problem(self.file, "images", name, "there is no such image", nearest(name, known))
+            for name in wanted
+            if name not in known
+        ]
+        if problems:
+            raise InvalidError(problems)
+        return [known[name] for name in wanted]
+
 
 def load(path: Path = LOCK) -> Lock:
     """Read a lock file.

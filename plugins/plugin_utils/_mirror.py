@@ -32,7 +32,7 @@ from ansible_collections.holdfast.platform.plugins.plugin_utils import (
     _debian_tree,
     _image,
 )
-from ansible_collections.holdfast.platform.plugins.plugin_utils._artifact_lock import ARCHITECTURES, Artifact
+from ansible_collections.holdfast.platform.plugins.plugin_utils._artifact_lock import ARCHITECTURES, Artifact, Image
 from ansible_collections.holdfast.platform.plugins.plugin_utils._problems import InvalidError, Problem
 
 RECORD = "record.json"
@@ -278,6 +278,30 @@ def offers(directory: Path, artifacts: Iterable[Artifact], url: str) -> tuple[li
                 several.append(offer)
         about = {"name": artifact.name, "version": artifact.version, "programs": list(artifact.install)}
         wanted.append({**about, "directory": artifact.directory, "offers": by_architecture})
+    return wanted, files
+
+
+def images(
+    directory: Path, several: Iterable[tuple[Artifact, Image]], url: str
+) -> tuple[list[dict[str, Any]], dict[str, Path]]:
+    """What hosts are told of images, see module_utils/_images.py, and the mirror's archives by their sums.
+
+    An image has no offer for an architecture where the mirror has no archive of it.
+    """
+    wanted, files = [], {}
+    for artifact, image in several:
+        by_architecture = {}
+        for architecture in ARCHITECTURES:
+            place = Mirror(directory, architecture, "build").place(artifact) if artifact.build else None
+            record = _read(place) if place else None
+            if place is None or record is None:
+                continue
+            made = record["images"][image.name]
+            files[made["sha256"]] = place / made["file"]
+            offer = {name: made[name] for name in ("id", "sha256", "size")}
+            offer["url"] = f"{url.rstrip('/')}/{place.name}/{made['file']}" if url else ""
+            by_architecture[architecture] = offer
+        wanted.append({"name": image.name, "reference": image.reference, "offers": by_architecture})
     return wanted, files
 
 

@@ -229,3 +229,22 @@ def test_a_host_gets_it_from_a_web_server(site: Site, web: str) -> None:
     wanted["offers"]["amd64"][0]["url"] = f"{web}/3.0.0.tar"
     with pytest.raises(Failed, match=r"/3\.0\.0\.tar: File not found"):
         site.apply(wanted)
+
+
+def test_what_is_held_stays_as_it_is(site: Site, tmp_path: Path) -> None:
+    joined = tmp_path / "kubelet.conf"
+    hold = {"demo": str(joined)}
+
+    def held(wanted: dict[str, Any]) -> dict[str, str]:
+        return site.host().held([_artifact.Wanted.of(wanted)], hold)
+
+    first, second = site.offer("1.0.0"), site.offer("2.0.0")
+    joined.touch()
+    assert held(first) == {}  # never installed: there is nothing to keep
+    site.apply(first)
+    assert held(first) == {}
+    assert held(second) == {"demo": "1.0.0"}
+    second["offers"]["amd64"][0]["key"] = "another"  # built anew is another version, too
+    assert held({**second, "version": "1.0.0"}) == {"demo": "1.0.0"}
+    joined.unlink()
+    assert held(second) == {}

@@ -182,3 +182,21 @@ def test_hosts_are_offered_what_the_mirror_has(tmp_path: Path, go: Go) -> None:
 def test_an_artifact_of_images_alone_is_not_for_hosts(tmp_path: Path) -> None:
     with pytest.raises(InvalidError, match=r'names \("pause"\): hosts install nothing of it'):
         _mirror.offers(tmp_path, [PAUSE], "")
+
+
+def test_hosts_are_told_of_images(tmp_path: Path, go: Go) -> None:
+    several = _artifact_lock.load().images(["pause"])
+    ((before,), files) = _mirror.images(tmp_path, several, "")
+    assert (before["reference"], before["offers"], files) == ("registry.k8s.io/pause:3.10.2", {}, {})
+    artifact, _ = several[0]
+    several = [(pinned({}), several[0][1])]
+    mirror(tmp_path).fill([several[0][0]])
+    ((after,), files) = _mirror.images(tmp_path, several, "http://mirror.example/x/")
+    assert list(after["offers"]) == ["amd64"]
+    offer = after["offers"]["amd64"]
+    place = mirror(tmp_path).place(artifact)
+    assert files == {offer["sha256"]: place / "pause.image.tar"}
+    assert offer["url"] == f"http://mirror.example/x/{place.name}/pause.image.tar"
+    assert offer["id"].startswith("sha256:")
+    with pytest.raises(InvalidError, match=r"images \(\"paus\"\): there is no such image; did you mean 'pause'"):
+        _artifact_lock.load().images(["paus"])
