@@ -4,25 +4,33 @@
 """Bringing a Redis cluster back from a copy, and forgetting a member.
 
 The primary of the restored cluster begins with the copy as the base of its append-only file, since a server that keeps
-one reads nothing else at its start. The others begin empty and follow it.
+one reads nothing else at its start. The others begin empty and follow it. Shards begin with a file besides that tells
+each member who is who: they are a new cluster, whose ids no member of the former one knows.
 """
 
 from __future__ import annotations
 
+import hashlib
+import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ansible_collections.holdfast.platform.plugins.module_utils import _redis_cluster as cluster
 from ansible_collections.holdfast.platform.plugins.module_utils import _redis_member as member
+from ansible_collections.holdfast.platform.plugins.module_utils import _redis_shards as shards
+from ansible_collections.holdfast.platform.plugins.module_utils._redis import split
 from ansible_collections.holdfast.platform.plugins.module_utils._redis_cluster import Access, Reading
+from ansible_collections.holdfast.platform.plugins.module_utils._redis_snapshot import gap
 from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed, run
 from ansible_collections.holdfast.platform.plugins.module_utils._wait import until
 
 AOF = Path("appendonlydir")
 BASE = "appendonly.aof.1.base.rdb"
 MANIFEST = "appendonly.aof.manifest"
+NODES = "nodes.conf"
 #: Seconds in which a Sentinel has to find the others again; they tell of themselves every two, servers every ten.
 FOUND = 60
 
@@ -48,11 +56,89 @@ class Plan:
         return self.data.with_name(f"{self.data.name}.before-{self.token}")
 
 
-def prepare(plan: Plan, snapshot: Path | None, owner: str) -> None:
-    """Make the new data beside the old ones; the running member is not touched. snapshot: for the primary.
+@dataclass(frozen=True)
+class Place:
+    """What a member of restored shards begins as: its id and that of its shard, the shard's epoch, and the slots that
+    it leads with the file of their data, or the name of the primary that it follows."""
 
-    Raises Failed, and nothing has changed.
+    id: str
+    shard: str
+    epoch: int
+    slots: shards.Ranges = ()
+    file: str = ""
+    primary: str = ""
+
+
+def layout(figures: Mapping[str, Any], zones: Mapping[str, str], replicas: int, token: str) -> dict[str, Place]:
+    """Who begins as what, by name, from what the copy's manifest says. Nothing of it depends on the former cluster.
+
+    zones: of all members. token: a word that tells this restore from others. Raises Failed for a copy that these
+    members can't take.
     """
+    copied: Sequence[Mapping[str, Any]] = figures.get("shards", ())
+    if not copied:
+        raise Failed(
+            "this copy is of one primary with Sentinels, and redis_topology is cluster; choose a copy of shards"
+        )
+    problem = gap([pair for shard in copied for pair in shard["slots"]])
+    if problem:
+        raise Failed(f"this copy is not whole: {problem}")
+    wanted = len(copied) * (1 + replicas)
+    if len(zones) < wanted:
+        raise Failed(
+            f"this copy has {len(copied)} shards, which want {wanted} members (redis_cluster_replicas: {replicas}), "
+            f"and there are {len(zones)}; add members, or choose a copy with fewer shards"
+        )
+
+    def made(what: str) -> str:
+        """An id as Redis makes them, 160 bits that nobody else has."""
+        return hashlib.sha1(f"{token} {what}".encode()).hexdigest()  # noqa: S324 - a name, not a proof
+
+    leading = shards.founders(zones, replicas, len(copied))
+    found = {}
+    for epoch, (name, shard) in enumerate(zip(leading, copied), 1):
+        slots = tuple((pair[0], pair[1]) for pair in shard["slots"])
+        found[name] = Place(made(name), made(f"shard {epoch}"), epoch, slots, str(shard["file"]))
+    free = {name: zone for name, zone in zones.items() if name not in found}
+    pairs = shards.matched(free, {name: zones[name] for name in leading}, dict.fromkeys(leading, 0))
+    for name, primary in pairs.items():
+        found[name] = Place(made(name), found[primary].shard, found[primary].epoch, primary=primary)
+    return found
+
+
+def knows_shards(said: str) -> bool:
+    """Whether this Redis writes down whose shard a node is (since 7.2), from `redis-server --version`. It takes a file
+    without that for an older one's, and then a primary does not count itself among the nodes of its shard."""
+    found = re.search(r"\bv=(\d+)\.(\d+)", said)
+    return found is None or (int(found[1]), int(found[2])) >= (7, 2)
+
+
+def nodes_file(
+    places: Mapping[str, Place], own: str, addresses: Mapping[str, str], bus: int, *, with_shards: bool = True
+) -> str:
+    """What a member begins with to know all others: the file that Redis keeps itself then (redis/src/cluster_legacy.c,
+    clusterLoadConfig). own: the member's name. bus: the port on which members talk. with_shards: see `knows_shards`.
+    """
+    lines = []
+    for name, place in sorted(places.items()):
+        host, port = split(addresses[name])
+        flags = ("myself," if name == own else "") + ("slave" if place.primary else "master")
+        primary = places[place.primary].id if place.primary else "-"
+        told = f",,shard-id={place.shard}" if with_shards else ""
+        slots = [f"{first}-{last}" if last > first else str(first) for first, last in place.slots]
+        words = [place.id, f"{host}:{port}@{bus}{told}", flags, primary, "0 0", str(place.epoch)]
+        lines.append(" ".join([*words, "connected", *slots]))
+    epoch = max(place.epoch for place in places.values())
+    return "\n".join([*lines, f"vars currentEpoch {epoch} lastVoteEpoch 0"]) + "\n"
+
+
+def prepare(plan: Plan, snapshot: Path | None, owner: str, nodes: str = "") -> None:
+    """Make the new data beside the old ones; the running member is not touched. snapshot: for a primary.
+
+    nodes: what a member of shards begins with. Raises Failed, and nothing has changed.
+    """
+    if plan.prepared.exists() and not plan.data.exists():
+        plan.prepared.rename(plan.data)  # a swap that was cut off; today's users are there
     free = shutil.disk_usage(plan.data.parent).free
     needed = (2 * snapshot.stat().st_size if snapshot else 0) + 64 * 1024 * 1024
     if free < needed:
@@ -61,6 +147,8 @@ def prepare(plan: Plan, snapshot: Path | None, owner: str) -> None:
     plan.prepared.mkdir(mode=0o700)
     (plan.prepared / member.SERVER).write_text(member.server_file(plan.primary, plan.own), encoding="utf-8")
     (plan.prepared / member.FIRST_START).touch()
+    if nodes:
+        (plan.prepared / NODES).write_text(nodes, encoding="utf-8")
     users = plan.data / member.USERS
     if users.exists():  # those of today: a copy holds none
         shutil.copyfile(users, plan.prepared / member.USERS)

@@ -165,8 +165,8 @@ def divided(slots: Ranges, parts: int) -> list[Ranges]:
     return [joined(every[begin:end]) for begin, end in zip(ends, ends[1:])]
 
 
-def founders(zones: Mapping[str, str], replicas: int) -> list[str]:
-    """Who begins as a primary: as many as have replicas, over all zones in turn.
+def founders(zones: Mapping[str, str], replicas: int, number: int = 0) -> list[str]:
+    """Who begins as a primary: as many as have replicas, or that number of them, over all zones in turn.
 
     zones: of all declared members. Raises Failed when a lost zone would take the cluster with it.
     """
@@ -179,8 +179,9 @@ def founders(zones: Mapping[str, str], replicas: int) -> list[str]:
             "use redis_topology: sentinel"
         )
     queues = [sorted(name for name in zones if zones[name] == zone) for zone in sorted(set(zones.values()))]
-    found = [queue[turn] for turn in range(len(zones)) for queue in queues if turn < len(queue)][:shards]
-    crowded = [zone for zone, number in Counter(zones[name] for name in found).items() if 2 * number >= shards]
+    found = [queue[turn] for turn in range(len(zones)) for queue in queues if turn < len(queue)]
+    found = found[: number or shards]
+    crowded = [zone for zone, some in Counter(zones[name] for name in found).items() if 2 * some >= len(found)]
     if crowded:
         raise Failed(
             f"redis_topology: cluster wants members in three zones; with {', '.join(sorted(set(zones.values())))} "
@@ -285,7 +286,7 @@ def followings(reading: Reading) -> list[Step]:
     free = [
         node for node in reading.living if not node.slots and node.primary not in leading and node.primary not in lost
     ]
-    pairs = _matched(
+    pairs = matched(
         {node.name: node.zone for node in free},
         {node.name: node.zone for node in leading.values()},
         {node.name: len(reading.following(node)) for node in leading.values()},
@@ -296,7 +297,7 @@ def followings(reading: Reading) -> list[Step]:
     ]
 
 
-def _matched(free: Mapping[str, str], leading: Mapping[str, str], have: Mapping[str, int]) -> dict[str, str]:
+def matched(free: Mapping[str, str], leading: Mapping[str, str], have: Mapping[str, int]) -> dict[str, str]:
     """Whom each free node follows: as many primaries as possible get a replica in another zone, then the poorest ones.
 
     free, leading: zones by name. have: how many replicas each primary has.

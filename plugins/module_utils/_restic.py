@@ -301,24 +301,37 @@ def complaints(done: Mapping[str, Any]) -> list[str]:
     return [f"repository {name}: {result['error']}" for name, result in done["repositories"].items() if result["error"]]
 
 
-def fetch(settings: Settings, copy: Copy, place: Path) -> dict[str, Any]:
+def described(settings: Settings, copy: Copy) -> dict[str, Any]:
+    """The manifest of a copy, without the copy. Raises BackupError."""
+    file = str(settings.home / "copy" / MANIFEST)
+    said = _insist(restic(settings, copy.repository, "--no-lock", "dump", copy.id, file), f"reading copy {copy}")
+    try:
+        found: dict[str, Any] = json.loads(said)
+    except ValueError as error:
+        raise BackupError(f"copy {copy}: {MANIFEST} can't be read: {error}") from error
+    return found
+
+
+def fetch(settings: Settings, copy: Copy, place: Path, only: str = "") -> dict[str, Any]:
     """Bring a copy to place, whole or not at all, and compare it with its manifest, which is returned.
 
-    Raises BackupError for a copy that can't be read or is not what its manifest says.
+    only: the file that is wanted of it, instead of all. Raises BackupError for a copy that can't be read or is not what
+    its manifest says.
     """
     if not (place / MANIFEST).is_file():
         unfinished = place.with_name(f"{place.name}.part")
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(mode=0o700, parents=True)
         source = f"{copy.id}:{settings.home / 'copy'}"
-        _insist(
-            restic(settings, copy.repository, "--no-lock", "restore", source, "--target", str(unfinished), "--verify"),
-            f"reading copy {copy}",
-        )
+        wanted = [word for name in (only, MANIFEST) for word in ("--include", f"/{name}")] if only else []
+        target = ("--target", str(unfinished), "--verify", *wanted)
+        _insist(restic(settings, copy.repository, "--no-lock", "restore", source, *target), f"reading copy {copy}")
         shutil.rmtree(place, ignore_errors=True)
         unfinished.rename(place)
     manifest: dict[str, Any] = json.loads((place / MANIFEST).read_text(encoding="utf-8"))
     for name, file in manifest["files"].items():
+        if only not in ("", name):
+            continue
         if not (place / name).is_file() or digest(place / name) != file["sha256"]:
             raise BackupError(f"copy {copy}: {name} is not what its manifest says: it is damaged")
     return manifest
