@@ -28,7 +28,7 @@ COLLECTION = Path(__file__).resolve().parents[2]
 LOCK = COLLECTION / "artifacts.lock.yml"
 ARCHITECTURES = ("amd64", "arm64")
 # By a change of these numbers what a mirror holds already is made again.
-FORMATS = {"build": 1, "install": 1, "files": 2}
+FORMATS = {"build": 1, "install": 1, "files": 3}
 
 
 @dataclass(frozen=True)

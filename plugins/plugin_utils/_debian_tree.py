@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The root directory of an image, from Debian packages and what they need, without root and without installing them.
 
-They are of the controller's own Debian, from the mirrors of its apt, which holds them against the signed lists. Their
-maintainer scripts don't run, so what those would set up (alternatives) an image declares as links.
+They come from the mirrors that the controller's apt uses, and apt holds them against the signed lists. Their maintainer
+scripts don't run, so what those would set up (alternatives) an image declares as links.
 """
 
 from __future__ import annotations
@@ -20,19 +20,30 @@ from urllib.parse import unquote
 from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed, run
 from ansible_collections.holdfast.platform.plugins.plugin_utils._image import opened
 
+SUITE = "trixie"
+"""The newest Debian that hosts have. An nft that is older than the host's crashes on sets that the host's has made, which
+are in the network namespace of kube-proxy and flannel, too (https://github.com/kubernetes/kubernetes/issues/136786)."""
+KEYS = "/usr/share/keyrings/debian-archive-keyring.gpg"
 MERGED = ("bin", "lib", "lib32", "lib64", "libx32", "sbin")
 """Directories that are links into /usr (https://wiki.debian.org/UsrMerge); packages may still name them."""
 LEFT_OUT = re.compile(r"usr/share/(bash-completion|bug|doc|doc-base|info|lintian|locale|man)/")
 _URI = re.compile(r"^'[^']+' (?P<file>\S+\.deb) \d+ ", re.MULTILINE)
 
 
-def suite(release: Path = Path("/etc/os-release")) -> str:
-    """The Debian that packages are taken from, such as `trixie`. Raises Failed when the controller is none."""
-    text = release.read_text(encoding="utf-8") if release.exists() else ""
-    if not re.search(r'^ID="?debian"?$', text, re.MULTILINE):
-        raise Failed("images with Debian packages are assembled on a Debian machine: run `make mirror` on one")
-    match = re.search(r'^VERSION_CODENAME="?(\w+)', text, re.MULTILINE)
-    return match[1] if match else "debian"
+def sources(uris: Sequence[str]) -> str:
+    """The text of a sources.list, with those mirrors of Debian that a machine's own apt uses. Raises Failed."""
+    found = {
+        name: next((uri for uri in uris if uri.rstrip("/").endswith(name)), None)
+        for name in ("/debian", "/debian-security")
+    }
+    main, security = found.values()
+    if main is None:
+        raise Failed(
+            "images with Debian packages need a mirror of Debian (a URL that ends in /debian): add one to /etc/apt"
+        )
+    lines = [f"deb [signed-by={KEYS}] {main} {name} main" for name in (SUITE, f"{SUITE}-updates")]
+    lines += [f"deb [signed-by={KEYS}] {security} {SUITE}-security main"] if security else []
+    return "".join(f"{line}\n" for line in lines)
 
 
 def files_of(text: str) -> dict[str, str]:
@@ -52,19 +63,26 @@ def make(packages: Sequence[str], architecture: str, work: Path, output: Path) -
     own = run(["dpkg", "--print-architecture"]).out.strip()
     if own != architecture:
         raise Failed(f"an image for {architecture} with Debian packages is assembled on such a machine; this is {own}")
-    # As if nothing were installed here: all that they need is listed.
-    status = ["-o", "Dir::State::status=/dev/null", "-o", "APT::Install-Recommends=false"]
-    wanted = ["--print-uris", "-y", "install", *packages]
-    try:
-        text = run(["apt-get", *status, *wanted]).out
-    except Failed:
-        # This machine has no lists of packages, or none that is in order.
-        (work / "lists/partial").mkdir(parents=True)
-        status += ["-o", f"Dir::State::lists={work}/lists", "-o", f"Dir::Cache={work}"]
-        run(["apt-get", *status, "update"])
-        text = run(["apt-get", *status, *wanted]).out
+    lists, listed = work / "lists", work / "sources.list"
+    (lists / "partial").mkdir(parents=True)
+    listed.write_text(
+        sources(run(["apt-get", "indextargets", "--format", "$(REPO_URI)"]).out.split()), encoding="utf-8"
+    )
+    settings = {
+        "Dir::Etc::sourcelist": listed,
+        "Dir::Etc::sourceparts": "-",
+        "Dir::State::lists": lists,
+        "Dir::Cache": work,
+        # As if nothing were installed here: all that they need is listed.
+        "Dir::State::status": "/dev/null",
+        "APT::Install-Recommends": "false",
+        "APT::Sandbox::User": "root",
+    }
+    apt = ["apt-get", *(word for name, value in settings.items() for word in ("-o", f"{name}={value}"))]
+    run([*apt, "update"])
+    text = run([*apt, "--print-uris", "-y", "install", *packages]).out
     files = files_of(text)
-    run(["env", f"--chdir={work}", "apt-get", *status, "-o", "APT::Sandbox::User=root", "download", *files.values()])
+    run(["env", f"--chdir={work}", *apt, "download", *files.values()])
     merge([work / file for file in files], output)
     return dict(package.split("=", 1) for package in files.values())
 

@@ -211,7 +211,7 @@ class Mirror:
 
     def _base(self, packages: Iterable[str]) -> Made:
         """The root directory of images with these packages, made once for all of them."""
-        names, suite = sorted(packages), _debian_tree.suite()
+        names, suite = sorted(packages), _debian_tree.SUITE
         key = hashlib.sha256(" ".join([suite, *names]).encode()).hexdigest()[:12]
         target = self.directory / f"debian-{suite}-{self.architecture}-{key}"
 

@@ -11,6 +11,9 @@ import json
 import tarfile
 from pathlib import Path
 
+import pytest
+
+from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed
 from ansible_collections.holdfast.platform.plugins.plugin_utils import _debian_tree, _image
 
 
@@ -89,3 +92,15 @@ def test_packages_are_read_from_what_apt_would_fetch() -> None:
         "conntrack_1%3a1.4.7-1+b2_amd64.deb": "conntrack=1:1.4.7-1+b2",
         "netbase_6.4_all.deb": "netbase=6.4",
     }
+
+
+def test_packages_come_from_the_mirrors_that_the_machine_uses() -> None:
+    uris = ["https://deb.nodesource.com/node_20.x", "http://deb.example/debian/", "http://deb.example/debian-security/"]
+    keys = "[signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]"
+    assert _debian_tree.sources(uris).splitlines() == [
+        f"deb {keys} http://deb.example/debian/ trixie main",
+        f"deb {keys} http://deb.example/debian/ trixie-updates main",
+        f"deb {keys} http://deb.example/debian-security/ trixie-security main",
+    ]
+    with pytest.raises(Failed, match="need a mirror of Debian"):
+        _debian_tree.sources(uris[:1])
