@@ -21,7 +21,7 @@ from ansible_collections.holdfast.platform.plugins.module_utils._run import Fail
 from ansible_collections.holdfast.platform.plugins.plugin_utils._image import opened
 
 SUITE = "trixie"
-"""The newest Debian that hosts have. An nft that is older than the host's crashes on sets that the host's has made, which
+"""The newest Debian that hosts have. An nft older than the host's crashes on sets that the host's has made, which
 are in the network namespace of kube-proxy and flannel, too (https://github.com/kubernetes/kubernetes/issues/136786)."""
 KEYS = "/usr/share/keyrings/debian-archive-keyring.gpg"
 MERGED = ("bin", "lib", "lib32", "lib64", "libx32", "sbin")
