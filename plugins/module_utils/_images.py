@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,7 +84,8 @@ def bring(images: Sequence[Image], files: Mapping[str, str]) -> None:
 
     :raises Failed: an archive is damaged, or containerd refuses it.
     """
-    with _fetched([image for image in images if image.sha256], files) as archives:
+    with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="holdfast-images-") as directory:  # noqa: S108 - private
+        archives = {image.sha256: _archive(image, files, directory) for image in images if image.sha256}
         for image in images:
             if image.sha256:
                 run([*CTR, "images", "import", "--digests=false", str(archives[image.sha256])], timeout=900)
@@ -95,23 +95,18 @@ def bring(images: Sequence[Image], files: Mapping[str, str]) -> None:
         raise Failed(f"{', '.join(still)}: imported, and containerd does not show it with the id that the mirror names")
 
 
-@contextmanager
-def _fetched(images: Sequence[Image], files: Mapping[str, str]) -> Iterator[dict[str, Path]]:
-    """The archives of images on this host by their sums, checked."""
-    with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="holdfast-images-") as directory:  # noqa: S108 - private
-        archives = {}
-        for image in images:
-            where = files.get(image.sha256) or image.url
-            archive = Path(where)
-            try:
-                if not where.startswith("/"):
-                    archive = Path(directory, image.sha256)
-                    with _artifact.opened(where) as source, archive.open("wb") as copy:
-                        shutil.copyfileobj(source, copy, _artifact.CHUNK)
-                actual, _ = hash_file(archive)
-            except OSError as error:
-                raise Failed(f"{image.reference}: {where}: {error}") from error
-            if actual != image.sha256:
-                raise Failed(f"{image.reference}: {where} is damaged: its sum is {actual}, expected {image.sha256}")
-            archives[image.sha256] = archive
-        yield archives
+def _archive(image: Image, files: Mapping[str, str], directory: str) -> Path:
+    """An image's archive on this host, checked: brought here, or fetched into a directory."""
+    where = files.get(image.sha256) or image.url
+    archive = Path(where)
+    try:
+        if not where.startswith("/"):
+            archive = Path(directory, image.sha256)
+            with _artifact.opened(where) as source, archive.open("wb") as copy:
+                shutil.copyfileobj(source, copy, _artifact.CHUNK)
+        actual, _ = hash_file(archive)
+    except OSError as error:
+        raise Failed(f"{image.reference}: {where}: {error}") from error
+    if actual != image.sha256:
+        raise Failed(f"{image.reference}: {where} is damaged: its sum is {actual}, expected {image.sha256}")
+    return archive
