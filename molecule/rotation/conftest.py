@@ -6,9 +6,6 @@
 from __future__ import annotations
 
 import base64
-import json
-import subprocess
-from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,12 +16,11 @@ import pytest
 from tests.chaos.ledger import Entry
 from tests.chaos.services import Service, load
 from tests.chaos.unharmed import unharmed
-from tests.integration.conftest import ROOT, RunningLab
+from tests.integration.conftest import RunningLab
+from tests.rotations import WRITERS, Rotations
 
 MEMBERS = ("data-a1", "data-b1", "data-c1")
 FILE = "/etc/app/database.json"
-#: Hosts that write, and for how long their connections live, in seconds: some connect all the time, some hold on.
-WRITERS = {"app-c1": (0.5, 8.0), "data-b1": (5.0, 20.0)}
 RATE = 50.0  # of each, in operations a second
 APP = "postgresql/app_rw"
 #: What services use among themselves: the user of each secret, and whether it has two in turn.
@@ -46,27 +42,12 @@ Known = dict[str, tuple[str, str]]
 
 
 @dataclass
-class Rotation:
-    """Rotations on a running lab."""
-
-    lab: RunningLab
+class Rotation(Rotations):
+    """Rotations while clients of PostgreSQL write."""
 
     @cached_property
     def service(self) -> Service:
         return load("postgresql", self.lab)
-
-    def options(self, secrets: str, **more: Any) -> list[str]:
-        """The options of a run. The second host that writes is told of new values as the first one is."""
-        entry = [{"secret": APP, "database": "app", "path": FILE}]
-        files = f"{{{{ {entry} if inventory_hostname in {list(WRITERS)} else [] }}}}"
-        return ["--extra-vars", json.dumps({"rotate_secret": secrets, "credentials_files": files, **more})]
-
-    def rotate(self, secrets: str, **more: Any) -> subprocess.CompletedProcess[str]:
-        return self.lab.play(ROOT / "playbooks/rotate.yml", *self.options(secrets, **more))
-
-    def killed(self, secrets: str, when: str | Callable[[str], bool], after: float = 0, **more: Any) -> None:
-        """Kill a run, with all that it started, when it says that it comes to something."""
-        self.lab.killed(ROOT / "playbooks/rotate.yml", *self.options(secrets, **more), when=when, after=after)
 
     def known(self, *secrets: str) -> Known:
         """User and password of today."""
@@ -114,10 +95,6 @@ class Rotation:
                 assert self.gets_in(host, secret, *after[secret]), f"{secret} on {host}"
                 assert not self.gets_in(host, secret, *old), f"the old value of {secret} gets in on {host}"
 
-    def under_way(self) -> bool:
-        """Whether a rotation is."""
-        return "' done, '" in self.lab.play(ROOT / "playbooks/secrets.yml").stdout
-
     def state(self) -> dict[str, Any]:
         """All that a rotation could leave behind, but for values."""
         roles = "SELECT rolname, rolcanlogin, rolreplication, rolsuper FROM pg_roles WHERE rolname !~ '^pg_' ORDER BY 1"
@@ -144,7 +121,6 @@ class Rotation:
 @pytest.fixture(scope="session")
 def rotation(lab: RunningLab) -> Rotation:
     """Rotations, with both hosts that write ready for it."""
-    rotation = Rotation(lab)
-    done = lab.play(ROOT / "playbooks/site.yml", "--tags", "credentials", *rotation.options(""))
-    assert done.returncode == 0, done.stdout
+    rotation = Rotation(lab, {"secret": APP, "database": "app", "path": FILE})
+    rotation.prepare()
     return rotation

@@ -8,28 +8,17 @@ from __future__ import annotations
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from molecule.rotation.conftest import APP, OWN, Rotation
 from tests.integration.conftest import PROGRAMS, ROOT, RunningLab
+from tests.rotations import JOURNALED, PHASES, PLAYBOOK, Point, within
 
 WRITER = "app-c1"
 EVERY = (*OWN, APP)
-PHASES = ("added", "verified", "switched", "drained", "retired")
-#: Each write of the journal: what the run says when it comes to it.
-JOURNALED = [
-    "Record the start",
-    *(f"{what} {phase}" for phase in PHASES for what in ("Enter", "Finish")),
-    "Forget the old values",
-]
-
-
-def within(phase: str, task: str) -> Callable[[str], bool]:
-    """Whether a run has said that it comes to something within a phase."""
-    return lambda said: task in said.partition(f"Enter {phase}")[2] if phase else task in said
 
 
 def test_every_kind_at_once_while_two_hosts_write(
@@ -38,7 +27,7 @@ def test_every_kind_at_once_while_two_hosts_write(
     before = rotation.known(*EVERY)
     with rotation.clients("rotation") as entries:
         begun = time.monotonic()
-        result = lab.play(ROOT / "playbooks/rotate.yml", *rotation.options(",".join(EVERY)), "--diff", "-vvv")
+        result = lab.play(PLAYBOOK, *rotation.options(",".join(EVERY)), "--diff", "-vvv")
         seconds = time.monotonic() - begun
     assert result.returncode == 0, result.stdout[-3000:]
     after = rotation.known(*EVERY)
@@ -71,7 +60,7 @@ def test_a_second_controller_is_refused(rotation: Rotation, lab: RunningLab, tmp
     """By the store while both work from the same one, and by the hosts when the other has a copy of its own."""
     secret, copy = "postgresql/rewind", tmp_path / "secrets"
     shutil.copytree(lab.lab.home / "secrets", copy)
-    argv = [PROGRAMS / "ansible-playbook", "-i", lab.inventory, ROOT / "playbooks/rotate.yml"]
+    argv = [PROGRAMS / "ansible-playbook", "-i", lab.inventory, PLAYBOOK]
     with subprocess.Popen(
         [*argv, *rotation.options(secret)], cwd=ROOT, env=lab.environment(), stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -160,36 +149,28 @@ PAIRED = [path for path in OWN if OWN[path][1]]
 @pytest.mark.parametrize(
     ("secrets", "points"),
     [
-        pytest.param(EVERY, [(phase, task, after) for phase, task in BETWEEN for after in (0.0, 0.7)], id="between"),
-        pytest.param(EVERY, [("", point, after) for point in JOURNALED for after in (0.0, 0.7)], id="journaled"),
-        pytest.param([APP], [("", point, 0.4) for point in JOURNALED], id="application"),
-        pytest.param(PAIRED, [("", point, 0.4) for point in JOURNALED], id="alternate"),
-        pytest.param(SINGLE, [("", point, 0.4) for point in JOURNALED], id="replace"),
+        pytest.param(EVERY, [(within(*point), after) for point in BETWEEN for after in (0.0, 0.7)], id="between"),
+        pytest.param(EVERY, [(point, after) for point in JOURNALED for after in (0.0, 0.7)], id="journaled"),
+        pytest.param([APP], [(point, 0.4) for point in JOURNALED], id="application"),
+        pytest.param(PAIRED, [(point, 0.4) for point in JOURNALED], id="alternate"),
+        pytest.param(SINGLE, [(point, 0.4) for point in JOURNALED], id="replace"),
     ],
 )
 def test_killed_anywhere(
     rotation: Rotation,
     secrets: Sequence[str],
-    points: Sequence[tuple[str, str, float]],
+    points: Sequence[tuple[Point, float]],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """A run is killed at one point, the next one at the point after it, and so on to the end of the rotation. What it
     leaves is what rotations before and after it leave that nobody disturbs."""
-    named, kills = ",".join(secrets), 0
+    named = ",".join(secrets)
     assert rotation.rotate(named).returncode == 0
     undisturbed = rotation.state()
     before = rotation.known(*secrets)
     begun = time.monotonic()
     with rotation.clients("rotation-killed"):
-        for phase, task, after in points:
-            if task == JOURNALED[-1] and not rotation.under_way():  # killed a moment too late
-                break
-            rotation.killed(named, within(phase, task), after)
-            kills += 1
-            print(f"killed: {phase} {task} + {after} s", flush=True)
-        if rotation.under_way():
-            result = rotation.rotate(named)
-            assert result.returncode == 0, result.stdout[-3000:]
+        kills = rotation.killed_along(named, points)
     with capsys.disabled():
         print(f"\n{len(secrets)} credentials: killed {kills} times in {time.monotonic() - begun:.0f} s")
     rotation.judge(before, rotation.known(*secrets))

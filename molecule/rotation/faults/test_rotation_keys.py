@@ -6,18 +6,20 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from molecule.postgresql.tests.test_backup import as_postgres, leader
 from tests.integration.conftest import ROOT, RunningLab
+from tests.rotations import rotate
 
-ROTATE = ROOT / "playbooks/rotate.yml"
 STORES = ("backup-a1", "backup-b1")
 MEMBER = "data-b1"
 STOP = "/run/holdfast-test-stop"
@@ -45,10 +47,6 @@ def logging_in(lab: RunningLab) -> Iterator[list[str]]:
         finally:
             lab.run(MEMBER, f"touch {STOP}")
             said += running.communicate(timeout=60)[0].splitlines()
-
-
-def rotate(lab: RunningLab, secret: str, *options: str) -> subprocess.CompletedProcess[str]:
-    return lab.play(ROTATE, "--extra-vars", f"rotate_secret={secret}", *options)
 
 
 @pytest.mark.full
@@ -130,6 +128,42 @@ def test_other_keys_of_the_hosts(lab: RunningLab, capsys: pytest.CaptureFixture[
     assert "  changed " not in again.stdout.partition("service ")[0], again.stdout
     with capsys.disabled():
         print(f"\n{said[-1]} at {len(hosts)} hosts, none refused")
+
+
+@pytest.mark.full
+def test_another_key_to_log_in_with(lab: RunningLab, tmp_path: Path) -> None:
+    """The run itself logs in with the key that it replaces; the first one was put there by whoever made the host."""
+    file, own = tmp_path / "key", "/home/deploy/.ssh/authorized_keys"
+    given = ["-e", "base_deploy_user=deploy", "-e", f"base_deploy_key_file={file}"]
+    taken = lab.play(ROOT / "playbooks/site.yml", "--tags", "base", *given)
+    assert taken.returncode == 0, taken.stdout[-3000:]
+    assert file.stat().st_mode & 0o777 == 0o600
+    old = tmp_path / "old"
+    shutil.copy(file, old)
+    public = subprocess.run(["ssh-keygen", "-y", "-f", old], capture_output=True, text=True, check=True).stdout
+    lab.run(MEMBER, f"cat >> {own}", stdin=public)
+    assert all(gets_in(lab, host, old) for host in (MEMBER, "app-c1"))
+    result = rotate(lab, "base/deploy_key", *given, "-e", f"ansible_ssh_private_key_file={file}")
+    assert result.returncode == 0, result.stdout[-3000:]
+    assert file.read_text() != old.read_text()
+    for host in (MEMBER, "app-c1"):
+        assert gets_in(lab, host, file), host
+        assert not gets_in(lab, host, old), host
+    assert public.split()[1] not in lab.run(MEMBER, f"cat {own}")
+    # A site that does not want it any more: the key goes, and the one of whoever made the host is still there.
+    back = lab.play(ROOT / "playbooks/site.yml", "--tags", "base")
+    assert back.returncode == 0, back.stdout[-3000:]
+    assert not gets_in(lab, MEMBER, file)
+
+
+def gets_in(lab: RunningLab, host: str, key: Path) -> bool:
+    """Whether a key, and no other one, gets in."""
+    settings = ("IdentitiesOnly=yes", "BatchMode=yes", f"UserKnownHostsFile={lab.lab.home / 'known_hosts'}")
+    options = [part for setting in settings for part in ("-o", setting)]
+    argv = ["ssh", "-F", "none", "-i", str(key), *PATIENT, *options, f"deploy@{lab.address(host)}", "true"]
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert done.returncode == 0 or "Permission denied" in done.stderr, done.stderr
+    return done.returncode == 0
 
 
 @pytest.mark.full

@@ -29,8 +29,8 @@ from tests.chaos.ledger import Entry
 from tests.chaos.services import load
 from tests.chaos.unharmed import unharmed
 from tests.integration.conftest import ROOT, RunningLab
+from tests.rotations import PLAYBOOK, asked, rotate
 
-ROTATE = ROOT / "playbooks/rotate.yml"
 APP, PKI = "app-c1", "/etc/holdfast/pki"
 MEMBERS = ("data-a1", "data-b1", "data-c1")
 LIFETIME = (0.5, 4.0)
@@ -166,10 +166,6 @@ def writing(lab: RunningLab, name: str) -> AbstractContextManager[list[Entry]]:
     return unharmed(service, {APP: {"connection": patient, "lifetime": LIFETIME}}, name)
 
 
-def rotate(lab: RunningLab, secret: str, *more: str) -> subprocess.CompletedProcess[str]:
-    return lab.play(ROTATE, "--extra-vars", f"rotate_secret={secret}", *more)
-
-
 def roots(lab: RunningLab) -> set[tuple[str, ...]]:
     """What the files of trusted roots of all hosts hold: one set of roots when all hosts agree."""
     show = (
@@ -250,7 +246,7 @@ def test_killed_anywhere_it_goes_on(lab: RunningLab) -> None:
     before = held(lab)["root_certificate"].current
     with writing(lab, "rotation-ca-killed"):
         for point in ("Run the member", "Finish switched", "Enter retired"):
-            lab.killed(ROTATE, "--extra-vars", "rotate_secret=pki/ca", when=point)
+            lab.killed(PLAYBOOK, *asked("pki/ca"), when=point)
         result = rotate(lab, "pki/ca")
         assert result.returncode == 0, result.stdout[-3000:]
     assert held(lab)["root_certificate"].current != before
@@ -262,8 +258,8 @@ def test_killed_anywhere_it_goes_on(lab: RunningLab) -> None:
 def test_an_abort_goes_back(lab: RunningLab, point: str) -> None:
     before = held(lab)
     with writing(lab, "rotation-ca-aborted"):
-        lab.killed(ROTATE, "--extra-vars", "rotate_secret=pki/ca", when=point)
-        result = rotate(lab, "pki/ca", "--extra-vars", "rotate_abort=true")
+        lab.killed(PLAYBOOK, *asked("pki/ca"), when=point)
+        result = rotate(lab, "pki/ca", rotate_abort=True)
         assert result.returncode == 0, result.stdout[-3000:]
     after = held(lab)
     assert all(after[name].current == before[name].current for name in before)
