@@ -93,7 +93,11 @@ OPTIONS: dict[str, Any] = {
     "login": {
         "type": "dict",
         "options": {
-            "kind": {"type": "str", "choices": ["postgresql", "etcd", "patroni", "redis"], "required": True},
+            "kind": {
+                "type": "str",
+                "choices": ["postgresql", "etcd", "etcd_token", "patroni", "redis"],
+                "required": True,
+            },
             "name": _TEXT,
             "hosts": {"type": "list", "elements": "str", "required": True},
             "port": {"type": "int", "default": 0},
@@ -251,6 +255,17 @@ def _etcd_login(login: Login, host: str, user: str, password: str) -> None:
         raise
 
 
+def _etcd_token(login: Login, host: str, user: str, password: str) -> None:
+    """The password is the key that members sign tokens with; its file ends with a line break, which counts."""
+    client = _etcd.Client([host], ca=login.ca, certificate=login.certificate, key=login.key)
+    try:
+        client.knows(f"{password}\n", user)
+    except _etcd.Refused as refusal:
+        if refusal.code == _etcd.UNAUTHENTICATED:
+            raise Refused(str(refusal)) from refusal
+        raise
+
+
 def _patroni(login: Login, host: str, user: str, password: str) -> None:
     """Ask for a change of nothing: Patroni looks at the password first, and then says that this is no change."""
     client = _patroni_rest.Client(
@@ -282,6 +297,7 @@ def _redis_login(login: Login, host: str, user: str, password: str) -> None:
 LOGINS: Mapping[str, Callable[[Login, str, str, str], None]] = {
     "postgresql": _postgresql,
     "etcd": _etcd_login,
+    "etcd_token": _etcd_token,
     "patroni": _patroni,
     "redis": _redis_login,
 }

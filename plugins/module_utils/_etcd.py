@@ -9,9 +9,11 @@ The gateway needs nothing but the standard library on a host, and a password nev
 from __future__ import annotations
 
 import base64
+import hmac
 import http.client
 import json
 import ssl
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
@@ -117,6 +119,17 @@ class _Patient(urllib.request.HTTPSHandler):
         return self.do_open(kind, req, context=self.context)
 
 
+def signed(key: str, user: str) -> str:
+    """A token as a member signs it that has this key (JWT, HS256; server/auth/jwt.go), for trying the key alone.
+
+    No member lets it in: it is of the first revision of the users, and that of a cluster with a user is past it.
+    """
+    parts = [{"alg": "HS256", "typ": "JWT"}, {"username": user, "revision": 1, "exp": int(time.time()) + 60}]
+    body = b".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in parts)
+    signature = base64.urlsafe_b64encode(hmac.digest(key.encode(), body, "sha256")).rstrip(b"=")
+    return (body + b"." + signature).decode()
+
+
 class Client:
     """A client of one cluster: tries the endpoints in their order and stays with the one that answers.
 
@@ -175,6 +188,17 @@ class Client:
                 f"etcd {endpoint} refused {path}: {detail.get('error') or detail.get('message')}",
                 detail.get("code", -1),
             ) from error
+
+    def knows(self, key: str, user: str) -> None:
+        """Raises Refused, with UNAUTHENTICATED, when the first endpoint does not sign tokens with this key."""
+        self._token = signed(key, user)
+        try:
+            self._post_to(self.endpoints[0], "kv/range", {"key": text("/")})
+        except Refused as refusal:
+            if "auth store is old" not in str(refusal):  # it has read the token
+                raise
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise Unreachable(f"{self.endpoints[0]}: {getattr(error, 'reason', error)}") from error
 
     def post(self, path: str, body: Mapping[str, object] | None = None, *, again: bool = True) -> dict[str, Any]:
         """Call path with body on the first endpoint that answers.

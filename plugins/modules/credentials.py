@@ -77,9 +77,9 @@ options:
         type: dict
         suboptions:
           kind:
-            description: The protocol.
+            description: The protocol; V(etcd_token) is the key that signs what etcd gives to who has logged in.
             type: str
-            choices: [postgresql, etcd, patroni, redis]
+            choices: [postgresql, etcd, etcd_token, patroni, redis]
             required: true
           name:
             description: Name that the servers of PostgreSQL and Redis prove with their certificates.

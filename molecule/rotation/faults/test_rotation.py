@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from molecule.rotation.conftest import APP, OWN, Rotation
+from molecule.rotation.conftest import APP, MEMBERS, OWN, Rotation
 from tests.integration.conftest import PROGRAMS, ROOT, RunningLab
 from tests.rotations import JOURNALED, PHASES, PLAYBOOK, Point, within
 
@@ -123,6 +123,42 @@ def test_aborted_after_each_phase_the_old_values_are_back(rotation: Rotation) ->
     assert result.returncode != 0
     assert "the old value is refused already" in result.stdout
     assert rotation.rotate(",".join(EVERY)).returncode == 0
+
+
+# Prints what this host's member of etcd says to a login that is signed here, with the key that stdin has.
+SIGNED = """
+import base64, hmac, json, socket, ssl, sys, time, urllib.error, urllib.request
+def part(data):
+    return base64.urlsafe_b64encode(data).rstrip(b"=")
+claims = {"username": "root", "revision": 1, "exp": int(time.time()) + 300}
+body = b".".join(part(json.dumps(one).encode()) for one in ({"alg": "HS256", "typ": "JWT"}, claims))
+token = body + b"." + part(hmac.digest(sys.stdin.read().encode() + b"\\n", body, "sha256"))
+tls = ssl.create_default_context(cafile="/etc/holdfast/pki/etcd/ca.crt")
+tls.load_cert_chain("/etc/holdfast/pki/etcd/etcd.crt", "/etc/holdfast/pki/etcd/etcd.key")
+url = "https://" + socket.gethostname() + ":2379/v3/kv/range"
+request = urllib.request.Request(url, json.dumps({"key": "Lw=="}).encode(), {"Authorization": token.decode()})
+try:
+    print(urllib.request.urlopen(request, context=tls, timeout=20).read().decode())
+except urllib.error.HTTPError as error:
+    print(error.read().decode())
+"""
+
+
+@pytest.mark.full
+def test_another_key_of_etcds_logins(rotation: Rotation, lab: RunningLab) -> None:
+    """Members restart, and know different keys meanwhile, for longer when the run is killed."""
+    secret = "etcd/token"
+    old = lab.secret(secret)
+    with rotation.clients("rotation-token"):
+        rotation.killed(secret, within("switched", "Run the member"), after=4)
+        result = rotation.rotate(secret)
+        assert result.returncode == 0, result.stdout[-3000:]
+    new = lab.secret(secret)
+    for host in MEMBERS:
+        for key, answer in ((new, "auth store is old"), (old, "invalid auth token")):
+            said = lab.run(host, f"python3 -c '{SIGNED}'", key)
+            assert answer in said, said
+    assert lab.play(ROOT / "playbooks/verify.yml").returncode == 0
 
 
 #: What happens between two writes of the journal, for credentials of services and of applications.

@@ -185,6 +185,9 @@ def test_a_service_that_says_nothing_of_logins_is_not_asked(tmp_path: Path) -> N
         ("etcd", None, ("", "u: app_a still gets in")),
         ("etcd", _etcd.Refused("no such login", _etcd.INVALID_ARGUMENT), ("no such login", "")),
         ("etcd", _etcd.Unreachable("nobody answers"), ("nobody answers", "nobody answers")),
+        ("etcd_token", None, ("", "u: app_a still gets in")),
+        ("etcd_token", _etcd.Refused("invalid auth token", _etcd.UNAUTHENTICATED), ("invalid auth token", "")),
+        ("etcd_token", _etcd.Refused("no leader", _etcd.UNAVAILABLE), ("no leader", "no leader")),
         ("patroni", _patroni_rest.FailedError("no change", 400), ("", "u: app_a still gets in")),
         ("patroni", _patroni_rest.FailedError("wrong password", 401), ("wrong password", "")),
         ("patroni", _patroni_rest.FailedError("no certificate", 403), ("no certificate", "no certificate")),
@@ -202,6 +205,11 @@ def test_logins_of_members(
 
         def post(self, path: str, body: dict[str, str]) -> None:
             assert (path, body) == ("auth/authenticate", {"name": "app_a", "password": "hunter22"})
+            if answer:
+                raise answer
+
+        def knows(self, key: str, user: str) -> None:
+            assert (key, user) == ("hunter22\n", "app_a")
             if answer:
                 raise answer
 

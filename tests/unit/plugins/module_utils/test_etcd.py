@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
+import base64
 import datetime
+import hashlib
+import hmac
 import ipaddress
 import json
 import socket
@@ -28,6 +31,7 @@ from ansible_collections.holdfast.platform.plugins.module_utils._etcd import (
     DEADLINE_EXCEEDED,
     FAILED_PRECONDITION,
     INVALID_ARGUMENT,
+    UNAUTHENTICATED,
     UNAVAILABLE,
     Client,
     Member,
@@ -182,6 +186,39 @@ def nobody() -> str:
 def test_texts(words: str) -> None:
     assert plain(text(words)) == words
     assert text("foo") == "Zm9v", "as in the examples of etcd's documentation"
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        pytest.param({"count": "0"}, None, id="in"),
+        pytest.param(No.of(3, "etcdserver: revision of auth store is old", "message"), None, id="read, and too old"),
+        pytest.param(No.of(UNAUTHENTICATED, "etcdserver: invalid auth token"), UNAUTHENTICATED, id="of another key"),
+        pytest.param(NO_LEADER, UNAVAILABLE, id="can't tell"),
+    ],
+)
+def test_whether_a_member_signs_with_a_key(start: Start, files: Files, answer: Any, problem: int | None) -> None:
+    one = start(kv__range=answer)
+    client = Client([one.url], **files)
+    if problem is None:
+        client.knows("key", "root")
+    else:
+        with pytest.raises(Refused) as refused:
+            client.knows("key", "root")
+        assert refused.value.code == problem
+    (_, token, _) = one.asked[0]
+    head, claims, signature = str(token).split(".")
+    expected = hmac.new(b"key", f"{head}.{claims}".encode(), hashlib.sha256).digest()
+    assert base64.urlsafe_b64decode(f"{signature}==") == expected
+    assert json.loads(base64.urlsafe_b64decode(f"{head}==")) == {"alg": "HS256", "typ": "JWT"}
+    said = json.loads(base64.urlsafe_b64decode(f"{claims}=="))
+    assert (said["username"], said["revision"]) == ("root", 1)
+    assert 0 < said["exp"] - time.time() <= 60
+
+
+def test_a_member_that_does_not_answer_says_nothing_of_a_key(nobody: str, files: Files) -> None:
+    with pytest.raises(Unreachable, match="127"):
+        Client([nobody], **files).knows("key", "root")
 
 
 def test_the_first_that_answers_stays_the_first(start: Start, nobody: str, files: Files) -> None:
