@@ -99,10 +99,11 @@ def ensure(repository: Repository, passphrases: Passphrases, *, check: bool) -> 
         return False
     changed = False
     for file in repository.files:
-        text = said(repository, file, passphrases)
         wanted = {file + _COPY: passphrases.other or passphrases.current, file: passphrases.current}
+        found = {name: repository.get(name, passphrase) for name, passphrase in wanted.items()}
+        text = found[file] or said(repository, file, passphrases)
         for name, passphrase in wanted.items():
-            if repository.get(name, passphrase) != text:
+            if found[name] != text:
                 changed = True
                 if not check:
                     repository.put(name, text, passphrase)
@@ -119,16 +120,18 @@ def said(repository: Repository, file: str, passphrases: Passphrases) -> str:
     raise Failed(f"store {repository.store}: {file}: no passphrase of the secret opens it; nothing was changed")
 
 
-def problems(repository: Repository, passphrases: Passphrases) -> Iterator[str]:
-    """What does not open the repository and should, or does and should not. Raises Failed."""
-    if not repository.exists():
-        return
-    for file in repository.files:
-        pair = (file, file + _COPY)
+def closed(repository: Repository, passphrases: Passphrases) -> Iterator[str]:
+    """What does not open the repository and should. Raises Failed."""
+    for file in repository.files if repository.exists() else ():
         for passphrase in (passphrases.current, passphrases.other):
-            if passphrase and all(repository.get(name, passphrase) is None for name in pair):
+            if passphrase and all(repository.get(name, passphrase) is None for name in (file, file + _COPY)):
                 yield f"store {repository.store}: {file}: a passphrase that should open it does not"
-        if passphrases.retired and any(repository.get(name, passphrases.retired) is not None for name in pair):
+
+
+def still_open(repository: Repository, passphrases: Passphrases) -> Iterator[str]:
+    """What the retired passphrase opens. Raises Failed."""
+    for file in repository.files if passphrases.retired else ():
+        if any(repository.get(name, passphrases.retired) is not None for name in (file, file + _COPY)):
             yield f"store {repository.store}: {file}: the old passphrase still opens it"
 
 

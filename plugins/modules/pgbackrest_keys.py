@@ -62,6 +62,7 @@ leader:
 """
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
@@ -89,22 +90,33 @@ def main() -> None:
         module.fail_json(msg="this module is called by its action plugin only")
     accepted, refused = given["payload"]["accepted"], given["payload"]["refused"]
     passphrases = keys.Passphrases(accepted[0], "".join(accepted[1:2]), "".join(refused))
-    changed = leader = False
-    problems: list[str] = []
+    verified, check = given["phase"] == "verified", module.check_mode
+    leader = False
+
+    def tend(repository: keys.Repository) -> tuple[bool, list[str]]:
+        """Do what the phase wants; whether anything was changed, and what is wrong afterwards."""
+        try:
+            if verified:
+                return False, [] if check else list(keys.closed(repository, passphrases))
+            # What is written is read back.
+            changed = leader and keys.ensure(repository, passphrases, check=check)
+            return changed, list(keys.still_open(repository, passphrases)) if leader and not check else []
+        except Failed as failure:
+            return False, [str(failure)]
+
+    done: list[tuple[bool, list[str]]] = []
     try:
         settings = json.loads(Path(given["settings"]).read_text(encoding="utf-8"))
         with keys.no_copy_is_made(given["timeout"]):
             leader = keys.leads(settings["socket"], settings["port"])
-            for store in settings["stores"]:
-                repository = keys.Repository(store, settings["stanza"])
-                if leader and given["phase"] != "verified":
-                    changed |= keys.ensure(repository, passphrases, check=module.check_mode)
-                if not module.check_mode and (leader or given["phase"] == "verified"):
-                    problems += keys.problems(repository, passphrases)
+            repositories = [keys.Repository(store, settings["stanza"]) for store in settings["stores"]]
+            with ThreadPoolExecutor() as pool:  # a program of its own for each file and passphrase
+                done = list(pool.map(tend, repositories))
     except (Failed, OSError, ValueError, LookupError) as error:
-        module.fail_json(msg=f"pgBackRest: {error}", changed=changed)
-    if problems:
-        module.fail_json(msg="; ".join(problems), changed=changed)
+        module.fail_json(msg=f"pgBackRest: {error}")
+    changed = any(one for one, _ in done)
+    if problems := [problem for _, found in done for problem in found]:
+        module.fail_json(msg=f"pgBackRest: {'; '.join(problems)}", changed=changed)
     module.exit_json(changed=changed, leader=leader)
 
 

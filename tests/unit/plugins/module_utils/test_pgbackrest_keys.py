@@ -83,7 +83,7 @@ def test_phases(before: tuple[str, str], passphrases: Passphrases, after: tuple[
     assert keys.ensure(found, passphrases, check=False) is (before != after)
     assert found.open_to == [after, after]
     assert found.always(in_use)
-    assert not list(keys.problems(found, passphrases))
+    assert not [*keys.closed(found, passphrases), *keys.still_open(found, passphrases)]
     assert not keys.ensure(found, passphrases, check=False)
 
 
@@ -111,16 +111,16 @@ def test_what_no_passphrase_opens_is_left_alone() -> None:
 def test_a_repository_that_is_not_there_yet() -> None:
     found = Repository()
     assert not keys.ensure(found, Passphrases("new", "old"), check=False)
-    assert not list(keys.problems(found, Passphrases("new", "old")))
+    assert not [*keys.closed(found, Passphrases("new", "old")), *keys.still_open(found, Passphrases("new", "", "old"))]
 
 
 def test_what_should_be_open_and_what_should_not() -> None:
     assert [
-        problem.rpartition(": ")[2] for problem in keys.problems(repository(("old", "old")), Passphrases("old", "new"))
+        problem.rpartition(": ")[2] for problem in keys.closed(repository(("old", "old")), Passphrases("old", "new"))
     ] == ["a passphrase that should open it does not"] * 2
     assert [
         problem.rpartition(": ")[2]
-        for problem in keys.problems(repository(("new", "old")), Passphrases("new", "", "old"))
+        for problem in keys.still_open(repository(("new", "old")), Passphrases("new", "", "old"))
     ] == ["the old passphrase still opens it"] * 2
 
 
