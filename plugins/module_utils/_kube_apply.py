@@ -235,6 +235,8 @@ class Apply:
         if live is None:
             return f"{key}: is not there"
         reason = _kube_set.waiting(live)
+        if reason and key.kind == "DaemonSet":
+            reason = _kube_set.waiting(live, _kube_set.down(self.client.items("/api/v1/nodes")))
         if not reason:
             return ""
         labels = ((live.get("spec") or {}).get("selector") or {}).get("matchLabels") if key.namespace else None

@@ -24,7 +24,7 @@ _PATIENCE, _AT_ONCE = 3.0, 32
 
 @dataclass(frozen=True)
 class Look:
-    """What kubelets answered: why they have no certificate that the cluster trusts, or why they are silent, by node."""
+    """What kubelets answered, by node: what they lack, such as a trusted certificate, or why they are silent."""
 
     lacking: Mapping[str, str] = field(default_factory=dict)
     silent: Mapping[str, str] = field(default_factory=dict)
@@ -48,9 +48,9 @@ def settle(
     check: bool = False,
     clock: Clock = REAL,
 ) -> Settled:
-    """Approve what fits until every kubelet that answers has its certificate, or seconds are over.
+    """Approve what fits until no node that answers lacks anything, or seconds are over.
 
-    Kubelets ask within seconds of their start. One that is silent is not waited for.
+    Kubelets ask for a certificate within seconds of their start. One that is silent is not waited for.
     """
     approved: set[str] = set()
     end = clock.now() + seconds
@@ -95,6 +95,23 @@ def look(nodes: Iterable[Mapping[str, Any]], ca: str) -> Look:
     lacking = {name: reason for name, (there, reason) in zip(names, answers) if there and reason}
     silent = {name: reason for name, (there, reason) in zip(names, answers) if not there}
     return Look(lacking, silent)
+
+
+def with_readiness(seen: Look, nodes: Iterable[Mapping[str, Any]]) -> Look:
+    """A look at nodes whose kubelets may have their certificates, and are not ready for pods.
+
+    Pods that are spread go where nodes are ready, and stay there: to begin too early is to have them all in one place.
+    """
+    unready = {}
+    for node in nodes:
+        name, conditions = node["metadata"]["name"], (node.get("status") or {}).get("conditions") or ()
+        if name not in seen.silent and not any(
+            one["type"] == "Ready" and one["status"] == "True" for one in conditions
+        ):
+            unready[name] = "it is not ready: " + "; ".join(
+                one.get("message", "") for one in conditions if one["type"] == "Ready"
+            )
+    return Look({**unready, **seen.lacking}, seen.silent)
 
 
 def _answer(place: tuple[str, int] | None, context: ssl.SSLContext) -> tuple[bool, str]:

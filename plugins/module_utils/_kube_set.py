@@ -210,10 +210,11 @@ def left_over(members: Mapping[Key, Object], declared: Iterable[Key]) -> list[Ob
     return sorted(found, key=lambda live: (live["kind"] in _FIRST, str(key(live))))
 
 
-def waiting(live: Mapping[str, Any]) -> str:
+def waiting(live: Mapping[str, Any], away: int = 0) -> str:
     """Why an object is not ready; empty when it is, or when its kind knows no such thing.
 
-    The rules are those of `kubectl rollout status`, and of the conditions of the kinds that have them.
+    The rules are those of `kubectl rollout status`, and of the conditions of the kinds that have them. away: nodes that
+    are down; nobody waits for a daemon there.
     """
     judge = _JUDGES.get(live["kind"])
     if judge is None:
@@ -221,7 +222,15 @@ def waiting(live: Mapping[str, Any]) -> str:
     status = live.get("status") or {}
     if live["kind"] in _ROLLED_OUT and status.get("observedGeneration", 0) < live["metadata"].get("generation", 0):
         return "its controller has not looked at it yet"
+    if live["kind"] == "DaemonSet":
+        status = {**status, "desiredNumberScheduled": status.get("desiredNumberScheduled", 0) - away}
     return judge(live.get("spec") or {}, status)
+
+
+def down(nodes: Iterable[Mapping[str, Any]]) -> int:
+    """How many nodes are not ready."""
+    conditions = [_conditions(node.get("status") or {}) for node in nodes]
+    return sum(not any(one["type"] == "Ready" and one["status"] == "True" for one in found) for found in conditions)
 
 
 def _deployment(spec: Mapping[str, Any], status: Mapping[str, Any]) -> str:

@@ -17,7 +17,8 @@ description:
     person, is left alone.
   - Of a taint the key and the effect tell which one it is.
   - Approves what kubelets ask for to serve with, when it names nothing but what is declared of the node, and waits
-    until every kubelet that answers has its certificate. What does not fit is left undecided, with a warning.
+    until every kubelet that answers has its certificate and its node is ready. What does not fit is left undecided,
+    with a warning.
 attributes:
   check_mode:
     support: full
@@ -35,7 +36,7 @@ options:
     type: dict
     default: {}
   wait:
-    description: Seconds to wait for certificates.
+    description: Seconds to wait for certificates, and until nodes are ready.
     type: int
     default: 60
   kubeconfig:
@@ -143,10 +144,8 @@ def _certificates(module: AnsibleModule, client: Client) -> _kube_serving.Settle
     given: dict[str, Any] = module.params
 
     def look() -> _kube_serving.Look:
-        found = client.items("/api/v1/nodes")
-        return _kube_serving.look(
-            [node for node in found if node["metadata"]["name"] in given["identities"]], client.access.ca
-        )
+        found = [node for node in client.items("/api/v1/nodes") if node["metadata"]["name"] in given["identities"]]
+        return _kube_serving.with_readiness(_kube_serving.look(found, client.access.ca), found)
 
     settled = _kube_serving.settle(
         _kube_serving.by_client(client), look, given["identities"], given["wait"], check=module.check_mode
@@ -155,7 +154,7 @@ def _certificates(module: AnsibleModule, client: Client) -> _kube_serving.Settle
         module.warn(f"the request {request} for a serving certificate stays undecided: {reason}")
     if not module.check_mode:
         for name, reason in settled.look.lacking.items():
-            module.warn(f"{name} has no certificate to serve with after {given['wait']} s: {reason}")
+            module.warn(f"{name} is not as it should be after {given['wait']} s: {reason}")
     return settled
 
 

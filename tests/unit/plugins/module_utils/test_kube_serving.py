@@ -68,3 +68,19 @@ def test_waiting(looks: list[Look], check: bool, waited: float) -> None:
 )
 def test_where_a_kubelet_is(status: dict[str, Any], place: tuple[str, int] | None) -> None:
     assert _kube_serving.endpoint({"status": status}) == place
+
+
+def test_a_node_that_is_not_ready_is_waited_for() -> None:
+    def node(name: str, *conditions: dict[str, str]) -> dict[str, Any]:
+        return {"metadata": {"name": name}, "status": {"conditions": list(conditions)}}
+
+    nodes = [
+        node("n1", {"type": "Ready", "status": "True"}),
+        node("n2", {"type": "Ready", "status": "False", "message": "no network"}),
+        node("n3", {"type": "Ready", "status": "Unknown"}),
+        node("n4"),
+    ]
+    seen = Look(lacking={"n4": "it has none yet"}, silent={"n3": "refused"})
+    found = _kube_serving.with_readiness(seen, nodes)
+    assert found.lacking == {"n2": "it is not ready: no network", "n4": "it has none yet"}
+    assert found.silent == seen.silent

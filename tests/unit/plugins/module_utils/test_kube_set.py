@@ -206,6 +206,20 @@ def test_what_is_waited_for(kind: str, spec: Object, status: Object, reason: str
     assert found.startswith(reason) if reason else not found
 
 
+@pytest.mark.parametrize(
+    ("available", "away", "reason"),
+    [(2, 1, ""), (1, 1, "1 of 2 pods are available"), (3, 1, ""), (0, 3, "")],
+)
+def test_nobody_waits_for_a_daemon_of_a_node_that_is_down(available: int, away: int, reason: str) -> None:
+    live = {"kind": "DaemonSet", "metadata": {"name": "x"}, "status": {**SCHEDULED, "numberAvailable": available}}
+    assert _kube_set.waiting(live, away) == reason
+
+
+def test_which_nodes_are_down() -> None:
+    said = [{"type": "Ready", "status": status} for status in ("True", "False", "Unknown")]
+    assert _kube_set.down([{"status": {"conditions": [one]}} for one in said] + [{}]) == 3
+
+
 def test_pods_tell_why_they_do_not_run() -> None:
     unscheduled = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes"}
     pulling = {"name": "web", "state": {"waiting": {"reason": "ErrImageNeverPull", "message": "no image"}}}
