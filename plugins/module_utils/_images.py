@@ -22,6 +22,9 @@ from ansible_collections.holdfast.platform.plugins.module_utils._run import Fail
 from ansible_collections.holdfast.platform.plugins.module_utils._wait import until
 
 CTR = ("/usr/local/bin/ctr", "--namespace", "k8s.io")
+PINNED = "io.cri-containerd.pinned"
+"""The label by which the kubelet knows what it must not remove when the disk gets full: no registry may give it back
+(containerd, internal/cri/labels)."""
 HOSTS = "/etc/containerd/certs.d"
 SEEN = 30
 """Seconds in which the CRI plugin has to have seen an image that was imported."""
@@ -48,6 +51,14 @@ def parse(shown: str) -> dict[str, str]:
     """What `ctr images ls` printed, as {reference: digest of its manifest}."""
     rows = [line.split() for line in shown.splitlines()[1:]]
     return {row[0]: row[2] for row in rows if len(row) > 2}
+
+
+def superseded(shown: str, images: Sequence[Image]) -> list[str]:
+    """Pinned images that others of the same name came after, from what `ctr images ls` printed: they may go."""
+    names = {image.reference.rpartition(":")[0] for image in images}
+    wanted = {image.reference for image in images}
+    pinned = [row.split()[0] for row in shown.splitlines() if f"{PINNED}=pinned" in row]
+    return [one for one in pinned if one.rpartition(":")[0] in names and one not in wanted]
 
 
 def found() -> dict[str, str] | None:
@@ -82,15 +93,20 @@ def insist(images: Sequence[Image], architecture: str, *, pull: bool) -> None:
 def bring(images: Sequence[Image], files: Mapping[str, str]) -> None:
     """Import archives, all checked before the first one; pull what the mirror has no archive of.
 
+    What was imported the kubelet does not remove, until it is of another version.
+
     :raises Failed: an archive is damaged, or containerd refuses it.
     """
     with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="holdfast-images-") as directory:  # noqa: S108 - private
         archives = {image.sha256: _archive(image, files, directory) for image in images if image.sha256}
         for image in images:
             if image.sha256:
-                run([*CTR, "images", "import", "--digests=false", str(archives[image.sha256])], timeout=900)
+                archive = str(archives[image.sha256])
+                run([*CTR, "images", "import", "--digests=false", "--label", f"{PINNED}=pinned", archive], timeout=900)
             else:
                 run([*CTR, "images", "pull", "--hosts-dir", HOSTS, image.reference], timeout=1800)
+    for reference in superseded(run([*CTR, "images", "ls"]).out, images):
+        run([*CTR, "images", "label", reference, f"{PINNED}="])
     if still := until(lambda: [image.reference for image in lacking(images, found())], SEEN):
         raise Failed(f"{', '.join(still)}: imported, and containerd does not show it with the id that the mirror names")
 

@@ -31,6 +31,18 @@ def test_the_list_of_containerd_is_read() -> None:
     assert _images.parse("REF TYPE DIGEST SIZE PLATFORMS LABELS\n") == {}
 
 
+def test_only_older_ones_of_the_same_name_are_not_pinned_any_more() -> None:
+    rows = ["REF TYPE DIGEST SIZE PLATFORMS LABELS"]
+    for reference, labels in {
+        "registry.example/pause:3": "io.cri-containerd.pinned=pinned",
+        "registry.example/pause:2": "a=b,io.cri-containerd.pinned=pinned",
+        "registry.example/pause:1": "a=b",
+        "registry.example/other:2": "io.cri-containerd.pinned=pinned",
+    }.items():
+        rows.append(f"{reference} type sha256:m 1.4 MiB linux/amd64 {labels}")
+    assert _images.superseded("\n".join(rows), [PAUSE]) == ["registry.example/pause:2"]
+
+
 @pytest.mark.parametrize(
     ("has", "id_", "there"),
     [
