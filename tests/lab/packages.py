@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from . import machine
+from .site import MIRROR
 
 if TYPE_CHECKING:
     import docker
@@ -66,7 +67,7 @@ def upstream_proxy() -> str:
     return match[1] if match else ""
 
 
-def configuration(address: str, proxy: str) -> str:
+def configuration(address: str, proxy: str, mirror: Path) -> str:
     """The text of acng.conf for a cache that listens on an address (and on the loopback)."""
     lines = [
         f"CacheDir: {machine.STATE}/packages",
@@ -77,6 +78,8 @@ def configuration(address: str, proxy: str) -> str:
         "SupportDir: /usr/lib/apt-cacher-ng",
         "ForeGround: 1",
         "ExThreshold: 30",
+        # What `make mirror` built, as http://.../mirror: artifacts are hundreds of MB, too many for SSH.
+        f"LocalDirs: mirror {mirror}",
         # Sources by https can be reached through it, though not cached.
         "PassThroughPattern: .*",
     ]
@@ -115,7 +118,7 @@ def _start(address: str) -> None:
     for directory in (etc, machine.STATE / "packages", machine.STATE / "packages/log"):
         directory.mkdir(parents=True, exist_ok=True)
         machine.run(["chown", NAME, str(directory)])
-    (etc / "acng.conf").write_text(configuration(address, upstream_proxy()))
+    (etc / "acng.conf").write_text(configuration(address, upstream_proxy(), MIRROR))
     machine.say(f"starting the package cache {NAME} on {address}:{PORT} (kept in {machine.STATE}/packages)")
     machine.start(NAME, [f"/usr/sbin/{NAME}", "-c", str(etc)], user=NAME)
     deadline = time.monotonic() + 15

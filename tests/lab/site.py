@@ -13,10 +13,11 @@ from typing import Any
 from . import machine
 
 sys.path.insert(0, str(machine.CHECKOUT / "collections"))
-from ansible_collections.holdfast.platform.plugins.plugin_utils import _catalogue, _site  # noqa: E402
+from ansible_collections.holdfast.platform.plugins.plugin_utils import _catalogue, _mirror, _site  # noqa: E402
 from ansible_collections.holdfast.platform.plugins.plugin_utils._problems import InvalidError, read  # noqa: E402
 
 INVENTORIES = machine.CHECKOUT / "inventories"
+MIRROR = _mirror.default()
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.lab import packages
@@ -48,5 +50,7 @@ def test_a_machine_without_a_mirror_is_told_so(sources: str) -> None:
 
 
 def test_the_cache_goes_through_the_machines_own_proxy() -> None:
-    assert "Proxy: http://proxy.example.org:3128" in packages.configuration("10.0.0.1", "http://proxy.example.org:3128")
-    assert "Proxy:" not in packages.configuration("10.0.0.1", "")
+    proxy = "http://proxy.example.org:3128"
+    assert f"Proxy: {proxy}" in packages.configuration("10.0.0.1", proxy, Path("/mirror"))
+    assert "LocalDirs: mirror /mirror" in packages.configuration("10.0.0.1", proxy, Path("/mirror"))
+    assert "Proxy:" not in packages.configuration("10.0.0.1", "", Path("/mirror"))
