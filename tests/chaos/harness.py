@@ -93,7 +93,9 @@ def _under_load(
     host = outside(service, fault)
     run = secrets.token_hex(6)  # not by the seed: two rounds never share the rows of a ledger
     before = service.figures()
-    ledgers = [Ledger(service.lab, host), *([Ledger(service.lab, fault.inside, INSIDE)] if fault.inside else [])]
+    ledgers = [Ledger(service.lab, host, service.rate)]
+    if fault.inside:
+        ledgers.append(Ledger(service.lab, fault.inside, service.rate, INSIDE))
     ledger = ledgers[0]
     keep = service.lab.lab.home / "chaos" / f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{name}"
     keep.mkdir(parents=True, exist_ok=True)
@@ -137,6 +139,7 @@ def _under_load(
         stopped=stopped,
         in_sync=in_sync,
         limits=fault.limits,
+        least_rate=0.6 * service.rate,
         given_up=fault.given_up,
         inside=inside[0] if inside else None,
     )

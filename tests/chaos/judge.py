@@ -13,8 +13,6 @@ from itertools import pairwise
 
 from .ledger import Entry
 
-LEAST_RATE = 50.0
-
 
 @dataclass(frozen=True)
 class Limits:
@@ -65,6 +63,7 @@ def judge(
     stopped: float,
     in_sync: float | None,
     limits: Limits,
+    least_rate: float,
     given_up: tuple[float, float] | None = None,
     inside: Sequence[Entry] | None = None,
 ) -> Judgement:
@@ -73,6 +72,7 @@ def judge(
     present: the numbers that each member holds afterwards. injected, healed and stopped are the moments (monotonic)
     when the fault began, when healing began and when the load ended; in_sync the seconds from healing until all was
     in sync, None: never.
+    least_rate: writes a second that have to be acknowledged before the fault, or the load was none.
     given_up: writes of that time (wall clock) may be missing, for they were thrown away on purpose.
     inside: entries of a second writer within the failed zone; they must not be lost either, and count for no gap.
     A number that a member holds twice, though it was attempted once, came out of nowhere too.
@@ -104,8 +104,8 @@ def judge(
         violations += [f"{len(ids)} {what} on {name}: {shorten(ids)}" for name, ids in found.items() if ids]
     if not present:
         violations.append("nobody could be asked what is there")
-    if rate < LEAST_RATE:
-        violations.append(f"only {rate:.0f} writes a second before the fault, {LEAST_RATE:.0f} are wanted")
+    if rate < least_rate:
+        violations.append(f"only {rate:.0f} writes a second before the fault, {least_rate:.0f} are wanted")
     if limits.gap is not None and gap >= limits.gap:
         violations.append(f"{gap:.1f} s without an acknowledged write, less than {limits.gap:g} s is wanted")
     if in_sync is None:

@@ -17,7 +17,6 @@ from tests.lab.running import RunningLab
 
 PLACE = "/var/tmp/holdfast-chaos"
 WRITER = Path(__file__).with_name("writer.py")
-RATE = 80.0
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ def parse(journal: str) -> list[Entry]:
 class Ledger:
     """A writer on a host of the lab."""
 
-    def __init__(self, lab: RunningLab, host: str, first: int = 1, rate: float = RATE) -> None:
+    def __init__(self, lab: RunningLab, host: str, rate: float, first: int = 1) -> None:
         self.lab, self.host, self.first, self.rate = lab, host, first, rate
 
     def start(self, client: Path, settings: dict[str, Any]) -> None:

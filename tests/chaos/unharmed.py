@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from tests.chaos.ledger import RATE, Entry, Ledger, writing
+from tests.chaos.ledger import Entry, Ledger, writing
 from tests.chaos.services import Service
 
 #: Numbers of one host's writes are its own.
@@ -19,7 +19,7 @@ _APART = 10_000_000
 
 @contextmanager
 def unharmed(
-    service: Service, clients: Mapping[str, Mapping[str, Any]], name: str, rate: float = RATE
+    service: Service, clients: Mapping[str, Mapping[str, Any]], name: str, rate: float | None = None
 ) -> Iterator[list[Entry]]:
     """Hosts write all the while, `rate` times a second each; afterwards no operation has failed, and all are there.
 
@@ -32,7 +32,7 @@ def unharmed(
     with ExitStack() as stack:
         for number, (host, more) in enumerate(clients.items()):
             settings = {**service.prepare(host, run), **more}
-            ledger = Ledger(service.lab, host, first=number * _APART + 1, rate=rate)
+            ledger = Ledger(service.lab, host, rate or service.rate, number * _APART + 1)
             parts.append(stack.enter_context(writing(ledger, service.client, settings, f"{name}-{host}")))
         time.sleep(1)
         yield entries

@@ -27,6 +27,9 @@ class Service(ABC):
     faults: ClassVar[Mapping[str, type[Fault]]]
     """Those that make sense for it, by name."""
 
+    rate: ClassVar[float] = 80.0
+    """Writes a second."""
+
     def __init__(self, lab: RunningLab) -> None:
         self.lab = lab
 

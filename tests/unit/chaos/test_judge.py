@@ -27,6 +27,7 @@ def judged(entries: list[Entry], present: dict[str, list[int]], **options: Any) 
         "stopped": STOPPED,
         "in_sync": 5.0,
         "limits": Limits(),
+        "least_rate": 50.0,
         **options,
     }
     return judge(entries, present, **settings)

@@ -23,7 +23,7 @@ def test_a_seed_decides_the_order_and_the_choices() -> None:
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        (["--service", "redisqueue"], "SERVICE=redisqueue is unknown; known: postgresql"),
+        (["--service", "redisqueue"], "SERVICE=redisqueue is unknown; known: kubernetes, postgresql"),
         (["--service", "postgresql", "--fault", "flood"], "FAULT=flood is unknown; known: zone-kill"),
     ],
 )
