@@ -49,13 +49,13 @@ options:
             type: path
             required: true
           user:
-            description: User who asks.
+            description: User who asks. Empty where the certificate is enough, as for the etcd of Kubernetes.
             type: str
-            required: true
+            default: ""
           password:
             description: The user's password.
             type: str
-            required: true
+            default: ""
       lock:
         description: Where in etcd the cluster's lock lies, with a lease that ends with the process that holds it.
         type: dict

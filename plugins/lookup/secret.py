@@ -25,8 +25,9 @@ options:
     description:
       - Which value to read. A version that a secret does not have is an error.
       - V(others) are all but the current one, any number of them, none outside of a rotation. Use C(query) for it.
+      - V(accepted) are those that a service which knows several values takes, the current one first. Use C(query), too.
     type: str
-    choices: [current, previous, next, others]
+    choices: [current, previous, next, others, accepted]
     default: current
 notes:
   - The secrets are in Ansible Vault files, or, with V(secrets_backend=kv), on the server that V(secrets_kv) describes.
@@ -73,6 +74,8 @@ class LookupModule(LookupBase):
         check = self._templar.template(variables.get("ansible_check_mode", False))
         try:
             store = open_store(variables, self._templar, self._loader)
+            if self.get_option("version") == "accepted":
+                return [value for term in terms for value in read_secret(store, term, check=check).accepted()]
             if self.get_option("version") == "others":
                 return [value for term in terms for value in read_secret(store, term, check=check).versions()[1:]]
             return [read_value(store, term, version=self.get_option("version"), check=check) for term in terms]

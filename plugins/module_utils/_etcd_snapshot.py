@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -37,14 +38,20 @@ def ask(*argv: str) -> Any:
 
 
 def main() -> int:
-    """Write the snapshot, and how one gets into what is restored from it: the users are those of its time."""
-    place = Path(sys.argv[1])
+    """Write the snapshot, and how one gets into what is restored from it: the users are those of its time.
+
+    Files that are named before the directory come along: keys without which the snapshot can't be read.
+    """
+    *along, last = sys.argv[1:]
+    place = Path(last)
     status = ask("etcdctl", "endpoint", "status", "-w", "json")[0]["Status"]
     if not leads(status):
         return NOT_MY_TURN
     os.umask(0o077)
     ask("etcdctl", "snapshot", "save", str(place / SNAPSHOT))
     found = ask("etcdutl", "snapshot", "status", "-w", "json", str(place / SNAPSHOT))
+    for file in along:
+        shutil.copyfile(file, place / Path(file).name)
     user, _, password = os.environ.get("ETCDCTL_USER", "").partition(":")
     (place / ACCESS).write_text(json.dumps({"user": user, "password": password}), encoding="utf-8")
     figures = {

@@ -100,8 +100,8 @@ def foresee(adapter: Adapter, lock: Lock, name: str) -> list[str]:
     return [*reasons, f"another controller is at work: {holder}"] if holder else reasons
 
 
-def settle(adapter: Adapter, name: str, before: State, seconds: float, clock: Clock = REAL) -> None:
-    """Wait until the member is back in sync. Raises Failed with what it lacks."""
+def settle(adapter: Adapter, name: str, before: State | None, seconds: float, clock: Clock = REAL) -> None:
+    """Wait until the member is back in sync, or in sync at all. Raises Failed with what it lacks."""
     lacks = until(lambda: adapter.load().missing(name, before), seconds, 1, clock)
     if lacks:
         raise Failed(f"{name} is not back in sync after {seconds:g} s: {'; '.join(lacks)}")

@@ -30,8 +30,8 @@ _ACCESS: dict[str, Any] = {
     "ca": {"type": "path", "required": True},
     "certificate": {"type": "path", "required": True},
     "key": {"type": "path", "required": True, "no_log": False},
-    "user": {"type": "str", "required": True},
-    "password": {"type": "str", "required": True, "no_log": True},
+    "user": {"type": "str", "default": ""},
+    "password": {"type": "str", "default": "", "no_log": True},
 }
 OPTION: dict[str, Any] = {
     "type": "dict",

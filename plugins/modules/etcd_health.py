@@ -14,7 +14,7 @@ author:
 description:
   - Asks every member over the network and fails with all that is wrong. Changes nothing.
   - Declared members that are missing, down, learners or behind; members that nobody declared; no leader; alarms;
-    a database that is nearly full; authentication that is off.
+    a database that is nearly full; authentication that is off, unless O(user) is empty.
 extends_documentation_fragment:
   - holdfast.platform.etcd
 attributes:
@@ -79,7 +79,8 @@ def main() -> None:
         url: Client([url], **files, user=given["user"], password=given["password"], timeout=3)
         for url in given["members"].values()
     }
-    reading = rules.read(clients, Client(given["endpoints"], **files, timeout=3))
+    stranger = Client(given["endpoints"], **files, timeout=3) if given["user"] else None
+    reading = rules.read(clients, stranger)
     problems = rules.judge(given["members"], reading, quota=given["quota"])
     versions = {url: answer.version for url, answer in reading.answers.items() if isinstance(answer, Status)}
     if problems:

@@ -85,6 +85,10 @@ options:
         type: list
         elements: int
         default: []
+      unit:
+        description: The service's own unit. While it runs, who listens on O(requires.ports) is the service itself.
+        type: str
+        default: ''
 """
 
 EXAMPLES = r"""
@@ -107,7 +111,7 @@ import dataclasses
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.holdfast.platform.plugins.module_utils import _packages, _requirements
+from ansible_collections.holdfast.platform.plugins.module_utils import _member, _packages, _requirements
 from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed
 
 
@@ -133,6 +137,7 @@ def main() -> None:
                     "controllers": {"type": "list", "elements": "str", "default": []},
                     "modules": {"type": "dict", "default": {}},
                     "ports": {"type": "list", "elements": "int", "default": []},
+                    "unit": {"type": "str", "default": ""},
                 },
             },
         },
@@ -143,9 +148,12 @@ def main() -> None:
             _packages.insist(**module.params["data"])
         wanted = _packages.read_missing(module.params["names"])
         if module.params["requires"]:
-            requires = _requirements.Wanted(**module.params["requires"])
+            unit, options = module.params["requires"]["unit"], dict(module.params["requires"])
+            del options["unit"]
+            requires = _requirements.Wanted(**options)
             # Later the service itself listens there.
-            requires = requires if wanted else dataclasses.replace(requires, ports=())
+            if not wanted or (unit and _member.read_units([unit])[0].runs):
+                requires = dataclasses.replace(requires, ports=())
             problems = _requirements.judge(requires, _requirements.read(requires))
             if problems:
                 module.fail_json(msg="nothing was changed: " + "; ".join(problems), problems=problems)

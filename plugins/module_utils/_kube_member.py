@@ -1,0 +1,146 @@
+# Copyright: (c) 2026, Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A control plane in its cluster: its way in, and being kept as declared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+
+from ansible_collections.holdfast.platform.plugins.module_utils import _etcd_member, _guard, _kube_static, _kubeadm
+from ansible_collections.holdfast.platform.plugins.module_utils._etcd import Client as Etcd
+from ansible_collections.holdfast.platform.plugins.module_utils._etcd import Status
+from ansible_collections.holdfast.platform.plugins.module_utils._guard_lock import Lock
+from ansible_collections.holdfast.platform.plugins.module_utils._kube import Client, Refused, read_kubeconfig
+from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed
+
+#: Minutes for which a token lets a host join.
+_TOKEN_LIFE = 15
+_CONFIG = "/api/v1/namespaces/kube-system/configmaps/kubeadm-config"
+
+
+@dataclass(frozen=True)
+class Wish:
+    """The control plane that this host is to be: name, own address, and how long (seconds) a step may take."""
+
+    name: str
+    address: str
+    timeout: float
+
+    @property
+    def etcd(self) -> _etcd_member.Wish:
+        """Its member of etcd."""
+        return _etcd_member.Wish(self.name, f"https://{self.address}:2380")
+
+
+def api() -> Client:
+    """The cluster as this control plane reaches it."""
+    return Client(read_kubeconfig(str(_kubeadm.ADMIN)))
+
+
+def mint(client: Client, now: datetime) -> str:
+    """Make a token with which a host may join in the next minutes."""
+    identity, secret = _kubeadm.bootstrap_token()
+    expires = (now + timedelta(minutes=_TOKEN_LIFE)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    client.request("POST", "/api/v1/namespaces/kube-system/secrets", _kubeadm.token_secret(identity, secret, expires))
+    return f"{identity}.{secret}"
+
+
+def burn(client: Client, token: str) -> None:
+    """Make a token worthless."""
+    path = f"/api/v1/namespaces/kube-system/secrets/bootstrap-token-{token.partition('.')[0]}"
+    try:
+        client.request("DELETE", path)
+    except Refused as refusal:
+        if refusal.status != 404:  # noqa: PLR2004 - HTTP: gone
+            raise
+
+
+def join(wish: Wish, kubeadm: _kubeadm.Kubeadm, etcd: Etcd, server: str) -> None:
+    """Bring this control plane into the live cluster, in the place of one of its name that lost its data.
+
+    Raises Failed while a member of etcd is down: with one more, a larger majority would have to answer.
+    """
+    kubeadm.access()
+    client = api()
+    host = _kubeadm.look()
+    if not host.begun:
+        _forget(wish, etcd, client)
+        _kubeadm.clear()
+    token = mint(client, datetime.now(timezone.utc))
+    try:
+        kubeadm.join(token, server)
+    finally:
+        burn(client, token)
+
+
+def _forget(wish: Wish, etcd: Etcd, client: Client) -> None:
+    """Take an earlier host of this name out of etcd and of the cluster."""
+    live = etcd.members()
+    answers = etcd.statuses(live)
+    _etcd_member.check_join(wish.etcd, live, [key for key, answer in answers.items() if not isinstance(answer, Status)])
+    left_behind = _etcd_member.stale(wish.etcd, live)
+    if left_behind:
+        etcd.remove(left_behind.id)
+    if client.get(f"/api/v1/nodes/{wish.name}"):
+        client.request("DELETE", f"/api/v1/nodes/{wish.name}")
+
+
+def uploaded(client: Client) -> str:
+    """The configuration that kubeadm keeps in the cluster, empty when there is none."""
+    found = client.get(_CONFIG)
+    return str((found or {}).get("data", {}).get("ClusterConfiguration", ""))
+
+
+def document(text: str, kind: str) -> str:
+    """The document of a kind out of several, in the form in which kubeadm writes them: keys in order, no comments."""
+    for part in text.split("\n---\n"):
+        if f"\nkind: {kind}\n" in f"\n{part}\n":
+            return part.strip() + "\n"
+    raise Failed(f"kubeadm's configuration has no document of kind {kind}")
+
+
+@dataclass
+class Outcome:
+    """What a run has done, or would do: steps in words, and pairs of (path, before, after) for the difference."""
+
+    steps: list[str]
+    diff: list[tuple[str, str, str]]
+
+
+def keep(
+    wish: Wish,
+    kubeadm: _kubeadm.Kubeadm,
+    adapter: _guard.Adapter,
+    lock: Lock,
+    *,
+    check: bool,
+) -> Outcome:
+    """Bring a control plane's static pods, and what kubeadm keeps in the cluster, to the configuration. Raises Failed.
+
+    One control plane at a time: the lock is the cluster's, and etcd is asked whether it can spare a member.
+    """
+    before = _kube_static.present()
+    changed = _kube_static.changes(before, _kube_static.wanted(kubeadm))
+    outcome = Outcome(
+        [f"replace {pod}" for pod in changed],
+        [(f"{_kubeadm.MANIFESTS}/{pod}.yaml", before[pod], text) for pod, text in changed.items()],
+    )
+    client = api()
+    if changed and not check:
+        pods = _kube_static.Pods(client, wish.name)
+
+        def act() -> None:
+            for pod, manifest in changed.items():
+                pods.replace(pod, manifest, wish.timeout)
+
+        _guard.stop(adapter, lock, _guard.Stop(wish.name, leader="etcd" in changed, timeout=wish.timeout), act)
+    declared = document(kubeadm.migrated(), "ClusterConfiguration")
+    stored = uploaded(client)
+    if stored.strip() != declared.strip():
+        outcome.steps.append("upload the configuration")
+        outcome.diff.append(("ConfigMap kube-system/kubeadm-config", stored, declared))
+        if not check:
+            kubeadm("init", "phase", "upload-config", "kubeadm")
+    return outcome

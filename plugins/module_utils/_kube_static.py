@@ -1,0 +1,121 @@
+# Copyright: (c) 2026, Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The static pods of a control plane: what kubeadm would write for the configuration, what is there, and the change.
+
+kubeadm writes manifests when it founds, joins and upgrades, and never again. What it would write today is asked of a
+dry run of its own phases, so a changed flag lands without knowledge of kubeadm's templates here.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from ansible_collections.holdfast.platform.plugins.module_utils import _durable
+from ansible_collections.holdfast.platform.plugins.module_utils._kube import Client, Object, Unreachable
+from ansible_collections.holdfast.platform.plugins.module_utils._kubeadm import MANIFESTS, Kubeadm
+from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed, run
+from ansible_collections.holdfast.platform.plugins.module_utils._wait import REAL, Clock, until
+
+#: In the order in which they change: who is asked by the others first.
+PODS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
+
+#: What etcd reads at its first start only, and kubeadm knows then only.
+_FIRST = re.compile(r"(?m)^ *- --initial-cluster(?:-state)?=.*\n")
+
+_POD = "/api/v1/namespaces/kube-system/pods"
+
+
+def wanted(kubeadm: Kubeadm) -> dict[str, str]:
+    """The manifests that kubeadm would write on this host, by pod. Raises Failed."""
+    with tempfile.TemporaryDirectory(prefix="holdfast-kubeadm-") as directory:
+        env = {"KUBEADM_INIT_DRYRUN_DIR": directory}
+        kubeadm("init", "phase", "control-plane", "all", "--dry-run", env=env)
+        kubeadm("init", "phase", "etcd", "local", "--dry-run", env=env)
+        return {pod: Path(directory, f"{pod}.yaml").read_text(encoding="utf-8") for pod in PODS}
+
+
+def present() -> dict[str, str]:
+    """The manifests that are there, by pod; empty for one that is not."""
+    files = {pod: MANIFESTS / f"{pod}.yaml" for pod in PODS}
+    return {pod: file.read_text(encoding="utf-8") if file.is_file() else "" for pod, file in files.items()}
+
+
+def changes(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, str]:
+    """The manifests that have to be written, by pod. How a member of etcd first started stays as it is told there."""
+    found = {}
+    for pod in PODS:
+        text = after[pod]
+        if pod == "etcd" and before[pod]:
+            first = "".join(_FIRST.findall(before[pod]))
+            place = _FIRST.search(text)
+            text = text[: place.start()] + first + _FIRST.sub("", text[place.start() :]) if place else text
+        if text != before[pod]:
+            found[pod] = text
+    return found
+
+
+class Pods:
+    """The pods of one node, as the API shows them."""
+
+    def __init__(self, client: Client, node: str, clock: Clock = REAL) -> None:
+        """Keep how to ask."""
+        self.client, self.node, self.clock = client, node, clock
+
+    def _pod(self, pod: str) -> Object | None:
+        return self.client.get(f"{_POD}/{pod}-{self.node}")
+
+    def replace(self, pod: str, manifest: str, seconds: float) -> None:
+        """Give a pod its new manifest and wait until it serves. Raises Failed."""
+        before = _hash(self._pod(pod))
+        _durable.write(MANIFESTS / f"{pod}.yaml", manifest, 0o600)
+        self._wait(pod, lambda found: trouble(found, unlike=before), seconds)
+
+    def bounce(self, pod: str, seconds: float) -> None:
+        """Stop a pod and start it again: what reads its certificates once. Raises Failed."""
+        file = MANIFESTS / f"{pod}.yaml"
+        aside = MANIFESTS.parent / f"{pod}.yaml.holdfast"
+        file.replace(aside)
+        try:
+            self._wait(pod, lambda found: "it has not ended yet" if found else "", seconds)
+        finally:
+            aside.replace(file)
+        self._wait(pod, trouble, seconds)
+
+    def _wait(self, pod: str, judge: Callable[[Object | None], str], seconds: float) -> None:
+        def look() -> str:
+            try:
+                return judge(self._pod(pod))
+            except Unreachable as error:  # the only API server of its cluster
+                return str(error)
+
+        reason = until(look, seconds, 1, self.clock)
+        if reason:
+            raise Failed(f"{pod} of {self.node} does not serve after {seconds:g} s: {reason}\n{last_words(pod)}")
+
+
+def _hash(pod: Object | None) -> str:
+    """What the kubelet says of the manifest that a pod is made of."""
+    return str((pod or {}).get("metadata", {}).get("annotations", {}).get("kubernetes.io/config.hash", ""))
+
+
+def trouble(pod: Object | None, unlike: str = "") -> str:
+    """Why a static pod does not serve; empty when it does. unlike: the hash of the manifest that was replaced."""
+    if pod is None:
+        return "the kubelet has not started it"
+    if unlike and _hash(pod) == unlike:
+        return "the kubelet has not seen its manifest yet"
+    conditions = {one["type"]: one for one in pod.get("status", {}).get("conditions", ())}
+    ready = conditions.get("Ready", {})
+    if ready.get("status") != "True":
+        return str(ready.get("message") or ready.get("reason") or "it is not ready")
+    return ""
+
+
+def last_words(pod: str, lines: int = 5) -> str:
+    """What a pod's newest container said last."""
+    logs = sorted(Path("/var/log/containers").glob(f"{pod}-*.log"), key=lambda path: path.stat().st_mtime)
+    return run(["tail", "-n", str(lines), str(logs[-1])], check=False).out if logs else ""
