@@ -18,6 +18,7 @@ from typing import Any
 from ansible_collections.holdfast.platform.plugins.module_utils import _kube, _kube_approve, _kube_serving
 from ansible_collections.holdfast.platform.plugins.module_utils._kube import Client
 from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed
+from ansible_collections.holdfast.platform.plugins.module_utils._wait import until
 
 Object = dict[str, Any]
 
@@ -27,6 +28,8 @@ _SLICES = "/apis/discovery.k8s.io/v1/namespaces/kube-system/endpointslices"
 _METRICS = "/apis/metrics.k8s.io/v1beta1/nodes"
 #: Seconds for one answer of a name server, and how often it is asked: UDP may lose a question.
 _ANSWER, _TRIES = 2.0, 3
+#: Seconds until a node that has just joined has metrics: a few rounds of the metrics server's, of 15 s each.
+_FIRST_METRICS = 60.0
 
 
 @dataclass(frozen=True)
@@ -77,10 +80,16 @@ def _node(node: Mapping[str, Any]) -> list[str]:
 
 
 def read(
-    client: Client, identities: Mapping[str, Iterable[str]], servers: Sequence[str], dns: Mapping[str, str]
+    client: Client,
+    identities: Mapping[str, Iterable[str]],
+    servers: Sequence[str],
+    dns: Mapping[str, str],
+    *,
+    metrics: bool,
 ) -> Reading:
     """Ask. identities: names and addresses by node; servers: URLs of API servers; dns: `address` of the name server
-    and a `name` that it has to know. Raises Failed when the API can't be asked at all."""
+    and a `name` that it has to know; metrics: whether there have to be some. Raises Failed when the API can't be asked
+    at all."""
     nodes = list(client.items("/api/v1/nodes"))
     waiting, undecided = _kube_approve.approve(_kube_serving.by_client(client), identities, check=True)
     slices = client.items(_SLICES, labelSelector="kubernetes.io/service-name=kube-dns")
@@ -93,7 +102,7 @@ def read(
         _each(servers, lambda url: readiness(client, url)),
         # Each replica by its own address, too: the way there is the pods' network, across nodes and zones.
         _each([dns["address"], *replicas], lambda address: resolve(address, dns["name"])),
-        _measured(client),
+        _measured(client, [node["metadata"]["name"] for node in nodes if not _node(node)]) if metrics else (),
     )
 
 
@@ -107,11 +116,21 @@ def _addresses(endpoints: Mapping[str, Any]) -> list[str]:
     return [address for one in ready for address in one["addresses"]]
 
 
-def _measured(client: Client) -> list[str] | str:
-    try:
-        return [one["metadata"]["name"] for one in client.items(_METRICS)]
-    except Failed as failure:
-        return str(failure)
+def _measured(client: Client, expected: Sequence[str]) -> list[str] | str:
+    """The nodes that have metrics, or why nobody has. A node that has just joined gets its first ones after a while."""
+    found: list[str] | str = []
+
+    def look() -> str:
+        nonlocal found
+        try:
+            found = [one["metadata"]["name"] for one in client.items(_METRICS)]
+        except Failed as failure:
+            found = str(failure)
+            return found
+        return "" if set(expected) <= set(found) else "some are missing"
+
+    until(look, _FIRST_METRICS, pause=2)
+    return found
 
 
 def readiness(client: Client, url: str) -> str:

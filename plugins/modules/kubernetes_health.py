@@ -38,7 +38,7 @@ options:
     type: dict
     required: true
   metrics:
-    description: Whether every node has to have metrics.
+    description: Whether every node has to have metrics. Waits a minute for those of nodes that have just joined.
     type: bool
     default: true
   kubeconfig:
@@ -85,7 +85,7 @@ def main() -> None:
     given = module.params
     try:
         client = Client(read_kubeconfig(given["kubeconfig"]))
-        reading = rules.read(client, given["nodes"], given["servers"], given["dns"])
+        reading = rules.read(client, given["nodes"], given["servers"], given["dns"], metrics=given["metrics"])
         problems = rules.judge(given["nodes"], reading, metrics=given["metrics"])
     except Failed as failure:
         problems = [str(failure)]
