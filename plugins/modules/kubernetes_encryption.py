@@ -54,7 +54,7 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-keys:
+encrypted:
   description: How many Secrets are encrypted with which key, by its name; not at all under an empty name.
   type: dict
   returned: with O(state=rewritten)
@@ -94,7 +94,7 @@ def main() -> None:
             changed = bool(set(found) - {rules.first()})
             if changed and not module.check_mode:
                 found = rules.renew(Client(read_kubeconfig(given["kubeconfig"])), etcd)
-            result = {"changed": changed, "keys": dict(found)}
+            result = {"changed": changed, "encrypted": dict(found)}
     except (Failed, OSError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(**result)

@@ -17,7 +17,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--lab", default=os.environ.get("HOLDFAST_LAB") or DEFAULT, help="name of the lab")
     verbs = top.add_subparsers(dest="verb", required=True)
     up = verbs.add_parser("up", help="bring the lab up")
-    up.add_argument("--site", default="lab", help="directory under inventories/")
+    up.add_argument("--site", default=os.environ.get("HOLDFAST_SITE") or "lab", help="directory under inventories/")
     verbs.add_parser("down", help="remove the lab")
     verbs.add_parser("clean", help="remove all labs of this checkout and what they share")
     verbs.add_parser("tour", help="show what to try in a deployed site")

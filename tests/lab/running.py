@@ -119,7 +119,7 @@ class RunningLab:
 
     def make(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run make in the checkout against the lab, as a person types it."""
-        return self._command("make", f"LAB={self.name}", *arguments)
+        return self._command("make", f"LAB={self.name}", f"SITE={self.site}", *arguments)
 
     def _command(self, *argv: Path | str, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
