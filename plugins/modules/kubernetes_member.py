@@ -43,9 +43,9 @@ options:
     type: str
     required: true
   config:
-    description: File with kubeadm's documents. Their C(kubernetesVersion) is taken from the kubeadm that is installed.
-    type: path
-    default: /etc/kubernetes/kubeadm.yaml
+    description: kubeadm's documents. Their C(kubernetesVersion) is taken from the kubeadm that is installed.
+    type: str
+    required: true
   server:
     description: Base URL at which nodes reach the cluster.
     type: str
@@ -91,6 +91,7 @@ EXAMPLES = r"""
   holdfast.platform.kubernetes_member:
     name: application-a1
     address: 10.78.1.21
+    config: "{{ lookup('ansible.builtin.template', 'kubeadm.yaml.j2') }}"
     server: https://127.0.0.1:7443
     servers: [https://10.78.1.11:6443, https://10.78.2.11:6443, https://10.78.3.11:6443]
   register: worker
@@ -154,7 +155,7 @@ def act(module: AnsibleModule) -> dict[str, Any]:
             return result
         wish = _kube_member.Wish(given["name"], given["address"], given["timeout"])
         adapter, lock = _guard_options.adapter(given["guard"]), _guard_options.lock(given["guard"])
-        outcome = _kube_member.keep(wish, _kubeadm.Kubeadm(_config(given)), adapter, lock, check=check)
+        outcome = _kube_member.keep(wish, _kubeadm.Kubeadm(given["config"]), adapter, lock, check=check)
         if check and any(step.startswith("replace") for step in outcome.steps):
             _guard_options.foresee(module, given["guard"])
         steps = [*outcome.steps, *units(given, check=check)]
@@ -166,7 +167,7 @@ def act(module: AnsibleModule) -> dict[str, Any]:
     if standing == _kubeadm.MEMBER:
         return result
     if not check:
-        kubeadm = _kubeadm.Kubeadm(_config(given))
+        kubeadm = _kubeadm.Kubeadm(given["config"])
         if given["state"] == "founded":
             if standing not in (_kubeadm.UNFORMED, _kubeadm.FOUNDING):
                 raise Failed(f"{given['name']} can't found a cluster: there is one already; run again, and it joins")
@@ -183,17 +184,13 @@ def act(module: AnsibleModule) -> dict[str, Any]:
     return {**result, "steps": [given["state"]], "changed": True}
 
 
-def _config(given: dict[str, Any]) -> str:
-    return Path(given["config"]).read_text(encoding="utf-8")
-
-
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "state": {"type": "str", "choices": ["present", "founded", "joined"], "default": "present"},
             "name": {"type": "str", "required": True},
             "address": {"type": "str", "required": True},
-            "config": {"type": "path", "default": "/etc/kubernetes/kubeadm.yaml"},
+            "config": {"type": "str", "required": True},
             "server": {"type": "str", "required": True},
             "servers": {"type": "list", "elements": "str", "required": True},
             "ca": {"type": "path", "default": "/etc/kubernetes/pki/ca.crt"},
