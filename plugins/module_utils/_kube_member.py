@@ -5,10 +5,17 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
-from ansible_collections.holdfast.platform.plugins.module_utils import _etcd_member, _guard, _kube_static, _kubeadm
+from ansible_collections.holdfast.platform.plugins.module_utils import (
+    _durable,
+    _etcd_member,
+    _guard,
+    _kube_static,
+    _kubeadm,
+)
 from ansible_collections.holdfast.platform.plugins.module_utils._etcd import Client as Etcd
 from ansible_collections.holdfast.platform.plugins.module_utils._etcd import Status
 from ansible_collections.holdfast.platform.plugins.module_utils._guard_lock import Lock
@@ -27,6 +34,7 @@ class Wish:
     name: str
     address: str
     timeout: float
+    renew_before: float = 0  # seconds of life left with which a certificate is old
 
     @property
     def etcd(self) -> _etcd_member.Wish:
@@ -101,6 +109,25 @@ def document(text: str, kind: str) -> str:
     raise Failed(f"kubeadm's configuration has no document of kind {kind}")
 
 
+def old(report: str, seconds: float) -> list[str]:
+    """Certificates that have less than so many seconds to live, by `kubeadm certs check-expiration -o json`."""
+    return [
+        one["name"]
+        for one in json.loads(report)["certificates"]
+        if not one["missing"] and not one["externallyManaged"] and one["residualTime"] < seconds
+    ]
+
+
+def renew(kubeadm: _kubeadm.Kubeadm, pods: _kube_static.Pods, wish: Wish) -> None:
+    """Renew all certificates of this control plane, and start anew who reads them once. Cut off, it goes on."""
+    if not _kubeadm.RENEWED.exists():
+        kubeadm("certs", "renew", "all")
+        _durable.write(_kubeadm.RENEWED, "the static pods have to begin anew\n")
+    for pod in _kube_static.PODS:
+        pods.bounce(pod, wish.timeout)
+    _kubeadm.RENEWED.unlink()
+
+
 @dataclass
 class Outcome:
     """What a run has done, or would do: steps in words, and pairs of (path, before, after) for the difference."""
@@ -127,9 +154,15 @@ def keep(
         [f"replace {pod}" for pod in changed],
         [(f"{_kubeadm.MANIFESTS}/{pod}.yaml", before[pod], text) for pod, text in changed.items()],
     )
+    aged = old(kubeadm("certs", "check-expiration", "-o", "json").out, wish.renew_before)
+    if aged or _kubeadm.RENEWED.exists():
+        outcome.steps.append(f"renew {', '.join(aged) or 'what was begun'}")
     client = api()
+    pods = _kube_static.Pods(client, wish.name)
+    if len(outcome.steps) > len(changed) and not check:
+        stop = _guard.Stop(wish.name, timeout=wish.timeout)
+        _guard.stop(adapter, lock, stop, lambda: renew(kubeadm, pods, wish))
     if changed and not check:
-        pods = _kube_static.Pods(client, wish.name)
 
         def act() -> None:
             for pod, manifest in changed.items():

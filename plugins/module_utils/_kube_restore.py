@@ -13,6 +13,7 @@ import re
 from pathlib import Path
 
 from ansible_collections.holdfast.platform.plugins.module_utils import _durable, _etcd_restore
+from ansible_collections.holdfast.platform.plugins.module_utils._kube_static import PROCESSES
 from ansible_collections.holdfast.platform.plugins.module_utils._kubeadm import KUBERNETES, MANIFESTS
 from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed, run
 from ansible_collections.holdfast.platform.plugins.module_utils._wait import until
@@ -20,14 +21,6 @@ from ansible_collections.holdfast.platform.plugins.module_utils._wait import unt
 #: Where manifests are while their pods must not run; outside of what the kubelet reads.
 ASIDE = KUBERNETES / "holdfast-stopped"
 ENCRYPTION = Path("/etc/holdfast/kubernetes/encryption.yaml")
-
-#: Names of processes, as the kernel cuts them (15 characters).
-PROCESSES = {
-    "kube-apiserver": "kube-apiserver",
-    "etcd": "etcd",
-    "kube-controller-manager": "kube-controller",
-    "kube-scheduler": "kube-scheduler",
-}
 
 _KEY = re.compile(r"(?m)^ *- \{name: (key-[0-9a-f]+), secret: (\S+)\}$")
 

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import re
 import tempfile
+import time
 from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
 from pathlib import Path
 
 from ansible_collections.holdfast.platform.plugins.module_utils import _durable
@@ -22,6 +24,9 @@ from ansible_collections.holdfast.platform.plugins.module_utils._wait import REA
 
 #: In the order in which they change: who is asked by the others first.
 PODS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
+
+#: Names of their processes, as the kernel cuts them (15 characters).
+PROCESSES = {pod: pod[:15] for pod in PODS}
 
 #: What etcd reads at its first start only, and kubeadm knows then only.
 _FIRST = re.compile(r"(?m)^ *- --initial-cluster(?:-state)?=.*\n")
@@ -75,15 +80,21 @@ class Pods:
         self._wait(pod, lambda found: trouble(found, unlike=before), seconds)
 
     def bounce(self, pod: str, seconds: float) -> None:
-        """Stop a pod and start it again: what reads its certificates once. Raises Failed."""
+        """Stop a pod and start it again: what reads its certificates once. Raises Failed.
+
+        That it has ended its process tells: the kubelet of a control plane can't say so without its own API server.
+        """
         file = MANIFESTS / f"{pod}.yaml"
         aside = MANIFESTS.parent / f"{pod}.yaml.holdfast"
-        file.replace(aside)
+        if file.exists():
+            file.replace(aside)
         try:
-            self._wait(pod, lambda found: "it has not ended yet" if found else "", seconds)
+            if until(lambda: "" if run(["pgrep", "-x", PROCESSES[pod]], check=False).status else pod, seconds, 1):
+                raise Failed(f"{pod} of {self.node} still runs {seconds:g} s after its manifest was taken away")
+            ended = time.time()
         finally:
             aside.replace(file)
-        self._wait(pod, trouble, seconds)
+        self._wait(pod, lambda found: trouble(found) or older(found, ended), seconds)
 
     def _wait(self, pod: str, judge: Callable[[Object | None], str], seconds: float) -> None:
         def look() -> str:
@@ -113,6 +124,16 @@ def trouble(pod: Object | None, unlike: str = "") -> str:
     if ready.get("status") != "True":
         return str(ready.get("message") or ready.get("reason") or "it is not ready")
     return ""
+
+
+def older(pod: Object | None, than: float) -> str:
+    """Why a pod is not the one that was started after a moment (seconds since 1970); empty when it is."""
+    for container in (pod or {}).get("status", {}).get("containerStatuses", ()):
+        begun = container.get("state", {}).get("running", {}).get("startedAt", "1970-01-01T00:00:00Z")
+        moment = datetime.strptime(begun, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
+        if moment.timestamp() + 1 >= than:  # it tells whole seconds
+            return ""
+    return "the kubelet has not started it again"
 
 
 def last_words(pod: str, lines: int = 5) -> str:

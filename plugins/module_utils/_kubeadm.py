@@ -31,6 +31,8 @@ KUBELET = KUBERNETES / "kubelet.conf"
 MANIFESTS = KUBERNETES / "manifests"
 #: Says that kubeadm is at work, or was killed at it.
 BEGUN = KUBERNETES / "holdfast-begun"
+#: Says that certificates were renewed, and that not everybody who reads them has begun anew.
+RENEWED = KUBERNETES / "holdfast-renewed"
 #: A file system in memory: a token goes through here to kubeadm, which reads files only.
 DISCOVERY = Path("/run/holdfast/kubernetes-discovery.conf")
 #: What containers of an earlier cluster leave of their network; kubeadm says that it doesn't remove it.

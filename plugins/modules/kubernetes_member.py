@@ -13,8 +13,9 @@ author:
   - Holdfast founders (@holdfast)
 description:
   - With O(state=present) it tells where the host stands. A control plane that belongs to the cluster is brought to its
-    configuration in the same call. Static pods that differ from what kubeadm would write today are replaced, one
-    control plane at a time under O(guard), and what kubeadm keeps in the cluster is uploaded anew.
+    configuration in the same call. Static pods that differ from what kubeadm would write today are replaced, and
+    certificates that are old are renewed, one control plane at a time under O(guard). What kubeadm keeps in the cluster
+    is uploaded anew.
   - With O(state=founded) a host founds a cluster. Ask for that only when no control plane has one.
   - With O(state=joined) a host joins the live cluster. A control plane makes its own token, and takes the place of one
     of its name that lost its data; it is refused while a member of etcd does not answer.
@@ -80,6 +81,10 @@ options:
     type: list
     elements: str
     default: []
+  renew_days:
+    description: Days of life left with which a control plane's certificates are renewed.
+    type: int
+    default: 120
   timeout:
     description: Seconds until a static pod has to serve again.
     type: int
@@ -153,10 +158,10 @@ def act(module: AnsibleModule) -> dict[str, Any]:
     if given["state"] == "present":
         if standing != _kubeadm.MEMBER or not given["control_plane"]:
             return result
-        wish = _kube_member.Wish(given["name"], given["address"], given["timeout"])
+        wish = _kube_member.Wish(given["name"], given["address"], given["timeout"], given["renew_days"] * 86400)
         adapter, lock = _guard_options.adapter(given["guard"]), _guard_options.lock(given["guard"])
         outcome = _kube_member.keep(wish, _kubeadm.Kubeadm(given["config"]), adapter, lock, check=check)
-        if check and any(step.startswith("replace") for step in outcome.steps):
+        if check and any(step.startswith(("replace", "renew")) for step in outcome.steps):
             _guard_options.foresee(module, given["guard"])
         steps = [*outcome.steps, *units(given, check=check)]
         diff = [
@@ -200,6 +205,7 @@ def main() -> None:
             "effects": {"type": "dict", "default": {}},
             "bundles": {"type": "list", "elements": "str", "default": []},
             "guard": _guard_options.OPTION,
+            "renew_days": {"type": "int", "default": 120},
             "timeout": {"type": "int", "default": 300},
         },
         required_if=[("control_plane", True, ["guard"])],

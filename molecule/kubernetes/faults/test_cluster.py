@@ -58,6 +58,7 @@ def test_what_a_copy_holds_comes_back_and_what_came_later_goes(cluster: Cluster)
     unchanged(lab.play(SITE, *PARTS))
 
 
+@pytest.mark.full
 def test_a_changed_flag_lands_on_one_control_plane_after_the_other(cluster: Cluster) -> None:
     lab = cluster.lab
     flag = ("-e", json.dumps({"kubernetes_api_arguments": {"goaway-chance": "0.001"}}))
@@ -72,6 +73,26 @@ def test_a_changed_flag_lands_on_one_control_plane_after_the_other(cluster: Clus
     good(lab.play(SITE, *PARTS))
     for host in CONTROL:
         assert "goaway-chance" not in lab.run(host, "tr '\\0' '\\n' < /proc/$(pgrep -x kube-apiserver)/cmdline")
+
+
+@pytest.mark.full
+def test_certificates_that_are_old_are_renewed_on_one_control_plane_after_the_other(cluster: Cluster) -> None:
+    lab = cluster.lab
+    read = (
+        "for f in apiserver etcd/server etcd/peer; do openssl x509 -noout -serial -in /etc/kubernetes/pki/$f.crt; done"
+    )
+    before = {host: lab.run(host, read) for host in CONTROL}
+    processes = {host: lab.run(host, "pgrep -x 'etcd|kube-apiserver'") for host in CONTROL}
+    old = ("-e", "kubernetes_certificate_renew_days=400")
+    assert "renew" in good(lab.play(SITE, *PARTS, "--check", "-v", *old))
+    good(lab.play(SITE, *PARTS, *old))
+    for host in CONTROL:
+        assert not set(lab.run(host, read).split()) & set(before[host].split())
+        assert not set(lab.run(host, "pgrep -x 'etcd|kube-apiserver'").split()) & set(processes[host].split())
+        # What is shown is what was renewed.
+        served = f"openssl s_client -connect {lab.address(host)}:6443 </dev/null 2>/dev/null"
+        assert lab.run(host, f"{served} | openssl x509 -noout -serial").strip() in lab.run(host, read)
+    unchanged(lab.play(SITE, *PARTS))
 
 
 @pytest.mark.full

@@ -116,3 +116,32 @@ def test_a_document_of_several() -> None:
     assert _kube_member.document(text, "ClusterConfiguration") == "b: 2\nkind: ClusterConfiguration\n"
     with pytest.raises(Failed, match="no document of kind JoinConfiguration"):
         _kube_member.document(text, "JoinConfiguration")
+
+
+def started(moment: str) -> dict[str, object]:
+    return {"status": {"containerStatuses": [{"state": {"running": {"startedAt": moment}}}]}}
+
+
+@pytest.mark.parametrize(
+    ("found", "again"),
+    [
+        (started("2026-11-22T04:00:00Z"), True),  # within the second that is told
+        (started("2026-11-22T04:00:09Z"), True),
+        (started("2026-11-22T03:59:58Z"), False),
+        ({"status": {"containerStatuses": [{"state": {"waiting": {}}}]}}, False),
+        (None, False),
+    ],
+)
+def test_who_has_begun_anew(found: dict[str, object] | None, again: bool) -> None:
+    ended = 1795320000.5  # 2026-11-22T04:00:00.5Z
+    assert (_kube_static.older(found, ended) == "") == again
+
+
+def test_certificates_that_are_old() -> None:
+    certificates = [
+        {"name": "apiserver", "missing": False, "externallyManaged": False, "residualTime": 99},
+        {"name": "etcd-peer", "missing": False, "externallyManaged": False, "residualTime": 100},
+        {"name": "super-admin.conf", "missing": True, "externallyManaged": False, "residualTime": 0},
+        {"name": "front-proxy-client", "missing": False, "externallyManaged": True, "residualTime": 0},
+    ]
+    assert _kube_member.old(json.dumps({"certificates": certificates}), 100) == ["apiserver"]
