@@ -65,12 +65,6 @@ class Etcd:
         self.lab.killed(ROOT / "playbooks" / f"{name}.yml", "--tags", "etcd", *options, when=task, after=1)
 
 
-def good(done: subprocess.CompletedProcess[str]) -> str:
-    """What a run printed that has to have succeeded."""
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
 @pytest.fixture(scope="session")
 def etcd(lab: RunningLab) -> Etcd:
     return Etcd(lab)

@@ -45,17 +45,6 @@ class Cluster:
         return self.lab.play(ROOT / "playbooks" / f"{name}.yml", "--tags", "kubernetes_content", *options)
 
 
-def good(done: subprocess.CompletedProcess[str]) -> str:
-    """What a run printed that has to have succeeded."""
-    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
-    return done.stdout
-
-
-def unchanged(done: subprocess.CompletedProcess[str]) -> None:
-    """A run that has to have succeeded and changed nothing."""
-    assert " changed " not in good(done).partition("service ")[0], done.stdout[-3000:]
-
-
 @pytest.fixture(scope="session")
 def cluster(lab: RunningLab) -> Cluster:
     return Cluster(lab)

@@ -63,17 +63,6 @@ class Redis:
         return self.lab.play(ROOT / "playbooks" / f"{name}.yml", "--tags", "redis", *options)
 
 
-def good(done: subprocess.CompletedProcess[str]) -> str:
-    """What a run printed that has to have succeeded."""
-    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
-    return done.stdout
-
-
-def unchanged(done: subprocess.CompletedProcess[str]) -> None:
-    """A run that has to have succeeded and changed nothing."""
-    assert " changed " not in good(done).partition("service ")[0], done.stdout[-3000:]
-
-
 @pytest.fixture(scope="session")
 def redis(lab: RunningLab) -> Redis:
     return Redis(lab)

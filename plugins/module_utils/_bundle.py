@@ -33,9 +33,9 @@ from typing import Any
 from . import _bundle_diff, _bundle_files, _bundle_plan, _bundle_sandbox, _bundle_store, _bundle_watch
 from . import _bundle_wire as wire
 from ._bundle_plan import Refused, State
-from ._bundle_store import ROOT, Store, clear_pending, read_pending
+from ._bundle_store import ROOT, Store, carried_out, clear_pending, read_pending
 
-__all__ = ["Refused", "clear_pending", "read_pending", "run", "take_back"]
+__all__ = ["Refused", "carried_out", "clear_pending", "read_pending", "run", "take_back"]
 
 ACTIVATE_TIMEOUT = 120
 # For the two that decide on a change that awaits confirmation: it may still be under way.

@@ -20,10 +20,11 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -242,6 +243,12 @@ def owned_by_others(root: Path, name: str) -> dict[str, dict[str, Any]]:
 def read_pending(name: str, root: Path = ROOT) -> dict[str, str]:
     """{unit: reload|restart} that bundle `name` has caused and nobody has carried out yet."""
     return Store(name, root).pending()
+
+
+def carried_out(names: Iterable[str], units: Iterable[str]) -> None:
+    """Note that units have been acted upon, which bundles asked for. Raises Refused as clear_pending does."""
+    for name, unit in itertools.product(names, list(units)):
+        clear_pending(name, unit)
 
 
 def clear_pending(name: str, unit: str, done: str = "restart", root: Path = ROOT) -> bool:

@@ -17,6 +17,7 @@ from pathlib import Path
 from ansible_collections.holdfast.platform.plugins.module_utils import _kube_restore
 from ansible_collections.holdfast.platform.plugins.module_utils._etcd import Client as Etcd
 from ansible_collections.holdfast.platform.plugins.module_utils._etcd import text
+from ansible_collections.holdfast.platform.plugins.module_utils._etcd_auth import range_end
 from ansible_collections.holdfast.platform.plugins.module_utils._kube import Client, Refused
 from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed, run
 from ansible_collections.holdfast.platform.plugins.module_utils._wait import until
@@ -48,7 +49,7 @@ def count(values: Iterable[bytes]) -> Counter[str]:
 
 def stored(etcd: Etcd) -> Iterable[bytes]:
     """Every Secret as it is in etcd."""
-    start, end = text(PREFIX), text(PREFIX[:-1] + chr(ord("/") + 1))
+    start, end = text(PREFIX), text(range_end(PREFIX))
     while True:
         answer = etcd.post("kv/range", {"key": start, "range_end": end, "limit": _PAGE})
         found = answer.get("kvs", [])

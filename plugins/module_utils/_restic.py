@@ -68,6 +68,11 @@ class Copy:
     id: str
     time: float
 
+    @classmethod
+    def of(cls, chosen: Mapping[str, Any]) -> Copy:
+        """A copy as the module `restic` returned it."""
+        return cls(chosen["repository"], chosen["id"], float(chosen["time"]))
+
     def __str__(self) -> str:
         return f"{self.id[:8]} of {spell(self.time)} in {self.repository}"
 

@@ -136,7 +136,7 @@ class Restore:
         self.given, self.dry = given, module.check_mode
         self.plan = rules.Plan(given["name"], given["members"], given["token"], Path(given["data_dir"]))
         self.settings = _restic.load(given["settings"])
-        self.copy = _restic.Copy(given["copy"]["repository"], given["copy"]["id"], float(given["copy"]["time"]))
+        self.copy = _restic.Copy.of(given["copy"])
         self.place = self.settings.home / "restore" / self.copy.id
 
     def client(self, user: str | None = None, password: str | None = None) -> Client:

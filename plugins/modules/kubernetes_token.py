@@ -26,9 +26,6 @@ options:
     description: File that says where the API is, and how to prove who one is.
     type: path
     default: /etc/kubernetes/admin.conf
-  burn:
-    description: A token that is to be worthless from now on. None is made then.
-    type: str
 """
 
 EXAMPLES = r"""
@@ -58,7 +55,6 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "kubeconfig": {"type": "path", "default": "/etc/kubernetes/admin.conf"},
-            "burn": {"type": "str", "no_log": True},
         },
         supports_check_mode=True,
     )
@@ -66,10 +62,7 @@ def main() -> None:
     try:
         if not module.check_mode:
             client = Client(read_kubeconfig(module.params["kubeconfig"]))
-            if module.params["burn"]:
-                _kube_member.burn(client, module.params["burn"])
-            else:
-                token = _kube_member.mint(client, datetime.now(timezone.utc))
+            token = _kube_member.mint(client, datetime.now(timezone.utc))
     except Failed as failure:
         module.fail_json(str(failure))
     module.exit_json(changed=True, token=token)

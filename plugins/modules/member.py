@@ -225,9 +225,7 @@ def main() -> None:
             if any(unit.stale == "yes" for unit in units):
                 run(["systemctl", "daemon-reload"])
             successor = guarded(given, steps)
-            for bundle in given["bundles"]:
-                for unit in given["effects"]:
-                    _bundle.clear_pending(bundle, unit)
+            _bundle.carried_out(given["bundles"], given["effects"])
     except _guard.Refused as refusal:
         module.fail_json(msg=f"{given['service']}: {refusal}", reasons=refusal.reasons)
     except (Failed, _bundle.Refused) as error:

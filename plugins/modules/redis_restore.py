@@ -131,8 +131,7 @@ from ansible_collections.holdfast.platform.plugins.module_utils._run import Fail
 
 def chosen(given: dict[str, Any]) -> tuple[_restic.Settings, _restic.Copy]:
     """The copy that was chosen, and where it is."""
-    copy = given["copy"]
-    return _restic.load(given["settings"]), _restic.Copy(copy["repository"], copy["id"], float(copy["time"]))
+    return _restic.load(given["settings"]), _restic.Copy.of(given["copy"])
 
 
 def planned(given: dict[str, Any]) -> dict[str, Any]:

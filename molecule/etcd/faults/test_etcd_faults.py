@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from molecule.etcd.conftest import MEMBERS, Etcd, good
+from molecule.etcd.conftest import MEMBERS, Etcd
 from tests.lab.machine import LabError
+from tests.runs import good
 
 TODAY = "a-password-that-is-newer-than-the-copy"
 ASK = """

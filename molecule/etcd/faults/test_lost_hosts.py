@@ -11,8 +11,9 @@ import sys
 
 import pytest
 
-from molecule.etcd.conftest import MEMBERS, Etcd, good
+from molecule.etcd.conftest import MEMBERS, Etcd
 from tests.integration.conftest import ROOT
+from tests.runs import good
 
 pytestmark = pytest.mark.full
 

@@ -12,8 +12,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from molecule.etcd.conftest import MEMBERS, Etcd, good
+from molecule.etcd.conftest import MEMBERS, Etcd
 from tests.integration import newer_packages
+from tests.runs import good
 
 PACKAGES = ("etcd-client", "etcd-server")
 

@@ -10,8 +10,9 @@ import time
 
 import pytest
 
-from molecule.kubernetes.conftest import CONTROL, KUBECTL, Cluster, good, unchanged
+from molecule.kubernetes.conftest import CONTROL, KUBECTL, Cluster
 from tests.integration.conftest import ROOT, RunningLab
+from tests.runs import good, unchanged
 from tests.waiting import eventually
 
 SITE = ROOT / "playbooks/site.yml"

@@ -9,7 +9,8 @@ import json
 
 import pytest
 
-from molecule.kubernetes.conftest import CONTROL, NODES, WORKERS, Cluster, good, unchanged
+from molecule.kubernetes.conftest import CONTROL, NODES, WORKERS, Cluster
+from tests.runs import good, unchanged
 from tests.waiting import eventually
 
 

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from molecule.redis.conftest import MEMBERS, Redis, good, unchanged
+from molecule.redis.conftest import MEMBERS, Redis
 from tests.integration import newer_packages
 from tests.integration.conftest import ROOT
+from tests.runs import good, unchanged
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.full

@@ -9,7 +9,8 @@ import json
 
 import pytest
 
-from molecule.redis.conftest import MEMBERS, Redis, good, unchanged
+from molecule.redis.conftest import MEMBERS, Redis
+from tests.runs import good, unchanged
 from tests.waiting import eventually
 
 

@@ -20,12 +20,13 @@ from typing import Any
 import pytest
 import yaml
 
-from molecule.redis.conftest import CLI, good, unchanged
+from molecule.redis.conftest import CLI
 from tests.chaos.services.redis import Redis as Service
 from tests.chaos.services.redis_client import KEYS
 from tests.chaos.unharmed import unharmed
 from tests.integration import newer_packages
 from tests.integration.conftest import PROGRAMS, ROOT, RunningLab
+from tests.runs import good, unchanged
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.full
