@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.chaos.ledger import Entry
-from tests.chaos.services import Service, load
+from tests.chaos.services.postgresql import PostgreSQL
 from tests.chaos.unharmed import unharmed
 from tests.integration.conftest import RunningLab
 from tests.rotations import WRITERS, Rotations
@@ -46,8 +46,8 @@ class Rotation(Rotations):
     """Rotations while clients of PostgreSQL write."""
 
     @cached_property
-    def service(self) -> Service:
-        return load("postgresql", self.lab)
+    def service(self) -> PostgreSQL:
+        return PostgreSQL(self.lab)
 
     def known(self, *secrets: str) -> Known:
         """User and password of today."""

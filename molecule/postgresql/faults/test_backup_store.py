@@ -82,7 +82,10 @@ def test_wal_waits_for_a_store_and_then_goes_on_without_it(lab: RunningLab) -> N
     marks = "ls /var/lib/postgresql/17/holdfast/pg_wal/archive_status | grep -c ready || true"
     with store_down(lab), hold(lab, host, 3 << 24):
         first = switch(lab, host)
-        held = lambda: str(report(lab)[OTHER]["archive"][0]["max"])  # noqa: E731
+
+    def held() -> str:
+        return str(report(lab)[OTHER]["archive"][0]["max"])
+
         eventually(
             lambda: held() >= first, 120, "the other store has the segment while it waits for the one that is down"
         )
@@ -92,6 +95,7 @@ def test_wal_waits_for_a_store_and_then_goes_on_without_it(lab: RunningLab) -> N
         eventually(lambda: int(lab.run(host, marks)) == 0, 240, "nothing waits any more")
         assert held() >= last
         assert list(json.loads(lab.run(host, f"cat {STATE}/missed.json"))) == [DOWN]
+
     check = lab.play(VERIFY, "--tags", "postgresql")
     assert f"store {DOWN} misses WAL from" in check.stdout
     # The timer's next look makes a copy there, and with it the store is whole again.

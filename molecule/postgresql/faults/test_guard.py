@@ -17,7 +17,7 @@ from itertools import pairwise
 import pytest
 
 from tests.chaos.ledger import Ledger, writing
-from tests.chaos.services import load
+from tests.chaos.services.postgresql import PostgreSQL
 from tests.integration.conftest import ROOT, RunningLab
 from tests.waiting import eventually
 
@@ -72,7 +72,7 @@ def healthy(lab: RunningLab) -> None:
 
 
 def leader(lab: RunningLab) -> str:
-    return load("postgresql", lab).leader()
+    return PostgreSQL(lab).leader()
 
 
 def starts(lab: RunningLab) -> dict[str, str]:
@@ -124,7 +124,7 @@ def test_a_replica_is_behind_the_limit(lab: RunningLab) -> None:
 
     Patroni resumes a replay that was merely paused.
     """
-    service = load("postgresql", lab)
+    service = PostgreSQL(lab)
     first = service.leader()
     *_, behind = sorted(host for host in MEMBERS if host != first)
     reason = rf"{behind} lags by \d+ bytes, and 16777216 is the limit"
@@ -157,7 +157,7 @@ def test_no_synchronous_standby(lab: RunningLab) -> None:
                     host, "sed -i 's/nosync: false/nosync: true/' /etc/patroni/config.yml; systemctl reload patroni"
                 )
         end = time.monotonic() + 60
-        while any(item["role"].endswith("standby") for item in load("postgresql", lab).cluster().values()):
+        while any(item["role"].endswith("standby") for item in PostgreSQL(lab).cluster().values()):
             assert time.monotonic() < end
             time.sleep(1)
         refused(lab, "postgresql", "there is no synchronous standby", first)
@@ -239,10 +239,10 @@ def outages(lab: RunningLab, since: float) -> list[tuple[float, float, str]]:
 def test_restarts_go_one_by_one_in_the_right_order_and_lose_no_commit(
     lab: RunningLab, connections: int, leader_first: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    service = load("postgresql", lab)
+    service = PostgreSQL(lab)
     old, run = service.leader(), f"{time.time_ns():x}"
     host = service.clients[0]
-    with writing(Ledger(lab, host), service.client, service.prepare(host, run), "guard") as entries:
+    with writing(Ledger(lab, host, service.rate), service.client, service.prepare(host, run), "guard") as entries:
         since = time.time()
         result = lab.play(
             SITE, "--tags", "postgresql", "--forks", "20",

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.chaos.ledger import Ledger, writing
-from tests.chaos.services import load
+from tests.chaos.services.postgresql import PostgreSQL
 from tests.integration import newer_packages
 from tests.integration.conftest import ROOT, RunningLab
 from tests.integration.postgresql_client import Cluster
@@ -76,7 +76,7 @@ def test_an_open_transaction_stops_it_before_anything_changes(lab: RunningLab) -
 
 @pytest.mark.full
 def test_a_prepared_transaction_stops_it(lab: RunningLab) -> None:
-    service = load("postgresql", lab)
+    service = PostgreSQL(lab)
     more = json.dumps({"postgresql_parameters": {"max_prepared_transactions": 5}})
     done = lab.play(SITE, "--tags", "postgresql", "--extra-vars", more)
     assert done.returncode == 0, done.stdout
@@ -94,10 +94,10 @@ def test_a_prepared_transaction_stops_it(lab: RunningLab) -> None:
 def test_replicas_first_the_leader_last_and_no_commit_is_lost(
     lab: RunningLab, cluster: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    service = load("postgresql", lab)
+    service = PostgreSQL(lab)
     leader, run = service.leader(), f"{time.time_ns():x}"
     host = service.clients[0]
-    with writing(Ledger(lab, host), service.client, service.prepare(host, run), "upgrade") as entries:
+    with writing(Ledger(lab, host, service.rate), service.client, service.prepare(host, run), "upgrade") as entries:
         begin = time.monotonic()
         done = lab.play(UPGRADE, "--tags", "postgresql")
         seconds = time.monotonic() - begin

@@ -33,7 +33,7 @@ def healthy(lab: RunningLab) -> bool:
 def figures(lab: RunningLab, tmp_path: Path, *options: str) -> dict[str, Any]:
     """Run the site; the progress callback's figures of the services."""
     file = tmp_path / "figures.json"
-    argv = [ROOT / ".venv/bin/ansible-playbook", "-i", lab.inventory, SITE, *options]
+    argv: list[str | Path] = [ROOT / ".venv/bin/ansible-playbook", "-i", lab.inventory, SITE, *options]
     run = subprocess.run(
         argv, cwd=ROOT, env=lab.environment(HOLDFAST_FIGURES=str(file)), capture_output=True, text=True, check=False
     )

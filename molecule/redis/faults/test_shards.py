@@ -46,7 +46,7 @@ class Shards:
     place: Path
 
     def play(self, name: str, *options: str, tags: str = "redis") -> subprocess.CompletedProcess[str]:
-        argv = [
+        argv: list[str | Path] = [
             PROGRAMS / "ansible-playbook",
             "-i",
             self.place,

@@ -60,7 +60,7 @@ def test_a_second_controller_is_refused(rotation: Rotation, lab: RunningLab, tmp
     """By the store while both work from the same one, and by the hosts when the other has a copy of its own."""
     secret, copy = "postgresql/rewind", tmp_path / "secrets"
     shutil.copytree(lab.lab.home / "secrets", copy)
-    argv = [PROGRAMS / "ansible-playbook", "-i", lab.inventory, PLAYBOOK]
+    argv: list[str | Path] = [PROGRAMS / "ansible-playbook", "-i", lab.inventory, PLAYBOOK]
     with subprocess.Popen(
         [*argv, *rotation.options(secret)], cwd=ROOT, env=lab.environment(), stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,

@@ -26,7 +26,7 @@ from ansible_collections.holdfast.platform.plugins.plugin_utils._secret_store im
 from ansible_collections.holdfast.platform.plugins.plugin_utils._secrets import Secret
 from ansible_collections.holdfast.platform.plugins.plugin_utils._vault_files import Passwords, VaultFiles
 from tests.chaos.ledger import Entry
-from tests.chaos.services import load
+from tests.chaos.services.postgresql import PostgreSQL
 from tests.chaos.unharmed import unharmed
 from tests.integration.conftest import ROOT, RunningLab
 from tests.rotations import PLAYBOOK, asked, rotate
@@ -160,7 +160,7 @@ def holding(lab: RunningLab, host: str, to: str) -> Iterator[None]:
 
 def writing(lab: RunningLab, name: str) -> AbstractContextManager[list[Entry]]:
     """An application that verifies the server, and connects anew all the time, writes; no operation of it fails."""
-    service = load("postgresql", lab)
+    service = PostgreSQL(lab)
     # What a busy machine lets wait has not failed.
     patient = {**service.prepare(APP, name)["connection"], "connect_timeout": 30, "tcp_user_timeout": 30000}
     return unharmed(service, {APP: {"connection": patient, "lifetime": LIFETIME}}, name)
