@@ -20,7 +20,6 @@ from ansible_collections.holdfast.platform.plugins.module_utils._etcd import Cli
 from ansible_collections.holdfast.platform.plugins.module_utils._etcd import Status
 from ansible_collections.holdfast.platform.plugins.module_utils._guard_lock import Lock
 from ansible_collections.holdfast.platform.plugins.module_utils._kube import Client, Refused, read_kubeconfig
-from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed
 
 #: Minutes for which a token lets a host join.
 _TOKEN_LIFE = 15
@@ -101,14 +100,6 @@ def uploaded(client: Client) -> str:
     return str((found or {}).get("data", {}).get("ClusterConfiguration", ""))
 
 
-def document(text: str, kind: str) -> str:
-    """The document of a kind out of several, in the form in which kubeadm writes them: keys in order, no comments."""
-    for part in text.split("\n---\n"):
-        if f"\nkind: {kind}\n" in f"\n{part}\n":
-            return part.strip() + "\n"
-    raise Failed(f"kubeadm's configuration has no document of kind {kind}")
-
-
 def old(report: str, seconds: float) -> list[str]:
     """Certificates that have less than so many seconds to live, by `kubeadm certs check-expiration -o json`."""
     return [
@@ -148,20 +139,20 @@ def keep(
 
     One control plane at a time: the lock is the cluster's, and etcd is asked whether it can spare a member.
     """
-    before = _kube_static.present()
-    changed = _kube_static.changes(before, _kube_static.wanted(kubeadm))
-    outcome = Outcome(
-        [f"replace {pod}" for pod in changed],
-        [(f"{_kubeadm.MANIFESTS}/{pod}.yaml", before[pod], text) for pod, text in changed.items()],
-    )
-    aged = old(kubeadm("certs", "check-expiration", "-o", "json").out, wish.renew_before)
-    if aged or _kubeadm.RENEWED.exists():
-        outcome.steps.append(f"renew {', '.join(aged) or 'what was begun'}")
     client = api()
     pods = _kube_static.Pods(client, wish.name)
-    if len(outcome.steps) > len(changed) and not check:
-        stop = _guard.Stop(wish.name, timeout=wish.timeout)
-        _guard.stop(adapter, lock, stop, lambda: renew(kubeadm, pods, wish))
+    outcome = Outcome([], [])
+    aged = old(kubeadm("certs", "check-expiration", "-o", "json").out, wish.renew_before)
+    # Before anything is compared: a renewal that was cut off may have a manifest taken away.
+    if aged or _kubeadm.RENEWED.exists():
+        outcome.steps.append(f"renew {', '.join(aged) or 'what was begun'}")
+        if not check:
+            stop = _guard.Stop(wish.name, timeout=wish.timeout)
+            _guard.stop(adapter, lock, stop, lambda: renew(kubeadm, pods, wish))
+    before = _kube_static.present()
+    changed = _kube_static.changes(before, _kube_static.wanted(kubeadm))
+    outcome.steps += [f"replace {pod}" for pod in changed]
+    outcome.diff += [(f"{_kubeadm.MANIFESTS}/{pod}.yaml", before[pod], text) for pod, text in changed.items()]
     if changed and not check:
 
         def act() -> None:
@@ -169,7 +160,7 @@ def keep(
                 pods.replace(pod, manifest, wish.timeout)
 
         _guard.stop(adapter, lock, _guard.Stop(wish.name, leader="etcd" in changed, timeout=wish.timeout), act)
-    declared = document(kubeadm.migrated(), "ClusterConfiguration")
+    declared = kubeadm.declared()
     stored = uploaded(client)
     if stored.strip() != declared.strip():
         outcome.steps.append("upload the configuration")

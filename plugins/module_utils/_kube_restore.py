@@ -14,42 +14,11 @@ from pathlib import Path
 
 from ansible_collections.holdfast.platform.plugins.module_utils import _durable, _etcd_restore
 from ansible_collections.holdfast.platform.plugins.module_utils._kube_static import PROCESSES
-from ansible_collections.holdfast.platform.plugins.module_utils._kubeadm import KUBERNETES, MANIFESTS
 from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed, run
-from ansible_collections.holdfast.platform.plugins.module_utils._wait import until
 
-#: Where manifests are while their pods must not run; outside of what the kubelet reads.
-ASIDE = KUBERNETES / "holdfast-stopped"
 ENCRYPTION = Path("/etc/holdfast/kubernetes/encryption.yaml")
 
 _KEY = re.compile(r"(?m)^ *- \{name: (key-[0-9a-f]+), secret: (\S+)\}$")
-
-
-def stop(pod: str, seconds: float) -> None:
-    """Take a static pod's manifest away and wait until its process is gone. Raises Failed.
-
-    Nobody is to notice the end of what is thrown away, so it is not waited for: an API server takes half a minute.
-    """
-    ASIDE.mkdir(mode=0o700, exist_ok=True)
-    manifest = MANIFESTS / f"{pod}.yaml"
-    if manifest.exists():
-        manifest.replace(ASIDE / manifest.name)
-
-    def runs() -> str:
-        if run(["pkill", "-KILL", "-x", PROCESSES[pod]], check=False).status:
-            return ""
-        return f"{pod} still runs"
-
-    reason = until(runs, seconds, 1)
-    if reason:
-        raise Failed(f"{reason} {seconds:g} s after its manifest was taken away")
-
-
-def start(pod: str) -> None:
-    """Put a static pod's manifest back."""
-    manifest = ASIDE / f"{pod}.yaml"
-    if manifest.exists():
-        manifest.replace(MANIFESTS / manifest.name)
 
 
 def swap(plan: _etcd_restore.Plan) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from ansible_collections.holdfast.platform.plugins.module_utils import _durable
 from ansible_collections.holdfast.platform.plugins.module_utils._kube import Client, Object, Unreachable
-from ansible_collections.holdfast.platform.plugins.module_utils._kubeadm import MANIFESTS, Kubeadm
+from ansible_collections.holdfast.platform.plugins.module_utils._kubeadm import KUBERNETES, MANIFESTS, Kubeadm
 from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed, run
 from ansible_collections.holdfast.platform.plugins.module_utils._wait import REAL, Clock, until
 
@@ -27,6 +27,9 @@ PODS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 
 #: Names of their processes, as the kernel cuts them (15 characters).
 PROCESSES = {pod: pod[:15] for pod in PODS}
+
+#: Where manifests are while their pods must not run; outside of what the kubelet reads.
+ASIDE = KUBERNETES / "holdfast-stopped"
 
 #: What etcd reads at its first start only, and kubeadm knows then only.
 _FIRST = re.compile(r"(?m)^ *- --initial-cluster(?:-state)?=.*\n")
@@ -63,6 +66,28 @@ def changes(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, st
     return found
 
 
+def stop(pod: str, seconds: float, *, kill: bool = False) -> None:
+    """Take a pod's manifest away and wait until its process is gone. Raises Failed.
+
+    The process tells: the kubelet of a control plane can't say so without its own API server. kill: its end is not
+    waited for, where nobody is to notice the end of what is thrown away; an API server takes half a minute.
+    """
+    ASIDE.mkdir(mode=0o700, exist_ok=True)
+    manifest = MANIFESTS / f"{pod}.yaml"
+    if manifest.exists():
+        manifest.replace(ASIDE / manifest.name)
+    look = ["pkill", "-KILL"] if kill else ["pgrep"]
+    if until(lambda: "" if run([*look, "-x", PROCESSES[pod]], check=False).status else pod, seconds, 1):
+        raise Failed(f"{pod} still runs {seconds:g} s after its manifest was taken away")
+
+
+def start(pod: str) -> None:
+    """Put a pod's manifest back."""
+    manifest = ASIDE / f"{pod}.yaml"
+    if manifest.exists():
+        manifest.replace(MANIFESTS / manifest.name)
+
+
 class Pods:
     """The pods of one node, as the API shows them."""
 
@@ -80,20 +105,12 @@ class Pods:
         self._wait(pod, lambda found: trouble(found, unlike=before), seconds)
 
     def bounce(self, pod: str, seconds: float) -> None:
-        """Stop a pod and start it again: what reads its certificates once. Raises Failed.
-
-        That it has ended its process tells: the kubelet of a control plane can't say so without its own API server.
-        """
-        file = MANIFESTS / f"{pod}.yaml"
-        aside = MANIFESTS.parent / f"{pod}.yaml.holdfast"
-        if file.exists():
-            file.replace(aside)
+        """Stop a pod and start it again: what reads its certificates once. Raises Failed."""
         try:
-            if until(lambda: "" if run(["pgrep", "-x", PROCESSES[pod]], check=False).status else pod, seconds, 1):
-                raise Failed(f"{pod} of {self.node} still runs {seconds:g} s after its manifest was taken away")
+            stop(pod, seconds)
             ended = time.time()
         finally:
-            aside.replace(file)
+            start(pod)
         self._wait(pod, lambda found: trouble(found) or older(found, ended), seconds)
 
     def _wait(self, pod: str, judge: Callable[[Object | None], str], seconds: float) -> None:

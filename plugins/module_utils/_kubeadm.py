@@ -15,14 +15,11 @@ import json
 import os
 import re
 import shutil
-import ssl
-import urllib.request
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ansible_collections.holdfast.platform.plugins.module_utils import _durable
-from ansible_collections.holdfast.platform.plugins.module_utils._run import Done, run
+from ansible_collections.holdfast.platform.plugins.module_utils import _durable, _member
+from ansible_collections.holdfast.platform.plugins.module_utils._run import Done, Failed, run
 
 KUBERNETES = Path("/etc/kubernetes")
 PKI = KUBERNETES / "pki"
@@ -69,19 +66,9 @@ def standing(host: Host, *, live: bool) -> str:
     return JOINABLE if live else UNFORMED
 
 
-def answers(addresses: Sequence[str], ca: Path) -> bool:
-    """Tell whether an API server of these base URLs is ready. A health check needs no login."""
-    if not ca.is_file():
-        return False
-    context = ssl.create_default_context(cafile=str(ca))
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
-    for address in addresses:
-        try:
-            with opener.open(f"{address}/readyz", timeout=5):
-                return True
-        except (OSError, ValueError):  # also urllib's errors, and statuses of 400 and more
-            continue
-    return False
+def unready(address: str, ca: Path) -> str:
+    """Why the API server of a base URL is not ready; empty when it is. A health check needs no login."""
+    return _member.ask(_member.Ready(f"{address}/readyz", ca=str(ca)))
 
 
 def version() -> str:
@@ -92,6 +79,15 @@ def version() -> str:
 def pinned(config: str, kubernetes: str) -> str:
     """The configuration for the version of the programs that are here: a newer one is the upgrade's to bring."""
     return re.sub(r"(?m)^kubernetesVersion:.*$", f"kubernetesVersion: {kubernetes}", config)
+
+
+_BETWEEN = "\n---\n"
+
+
+def documents(text: str) -> dict[str, str]:
+    """The documents of kubeadm's configuration, by kind."""
+    parts = (part.strip() for part in text.split(_BETWEEN))
+    return {found[1]: part for part in parts if (found := re.search(r"(?m)^kind: (\w+)$", part))}
 
 
 class Kubeadm:
@@ -105,14 +101,18 @@ class Kubeadm:
         """Run kubeadm. The configuration comes by standard input, so that nothing has to be written. Raises Failed."""
         return run(["kubeadm", *argv, "--config", "/dev/stdin"], stdin=self.config, timeout=timeout, env=env)
 
-    def migrated(self) -> str:
-        """What kubeadm founds with, in its own form: defaults filled in, keys in order.
+    def declared(self) -> str:
+        """What kubeadm keeps in the cluster, in its own form: defaults filled in, keys in order. Raises Failed.
 
         How one joins is left out: kubeadm would look for the file with the token, which is there for a moment only.
         """
-        parts = [part for part in self.config.split("\n---\n") if "\nkind: JoinConfiguration\n" not in f"\n{part}\n"]
+        told = documents(self.config)
+        told.pop("JoinConfiguration", None)
         argv = ["kubeadm", "config", "migrate", "--old-config", "/dev/stdin"]
-        return run(argv, stdin="\n---\n".join(parts)).out
+        found = documents(run(argv, stdin=_BETWEEN.join(told.values())).out)
+        if "ClusterConfiguration" not in found:
+            raise Failed("kubeadm's configuration has no document of kind ClusterConfiguration")
+        return found["ClusterConfiguration"] + "\n"
 
     def access(self) -> None:
         """Make what this host needs to ask the cluster: certificates signed by the authorities that it has."""
@@ -187,9 +187,9 @@ def clear() -> None:
             run(["ip", "link", "delete", link])
 
 
-def bootstrap_token(entropy: bytes | None = None) -> tuple[str, str]:
+def bootstrap_token() -> tuple[str, str]:
     """A new bootstrap token as id and secret: [a-z0-9]{6}.[a-z0-9]{16} (kubernetes.io, Bootstrap Tokens)."""
-    text = base64.b32encode(entropy or os.urandom(20)).decode().lower()
+    text = base64.b32encode(os.urandom(20)).decode().lower()
     return text[:6], text[6:22]
 
 

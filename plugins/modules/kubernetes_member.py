@@ -117,7 +117,7 @@ steps:
   returned: always
 """
 
-from datetime import datetime
+import time
 from pathlib import Path
 from typing import Any
 
@@ -142,9 +142,7 @@ def units(given: dict[str, Any], *, check: bool) -> list[str]:
     if not check:
         for step in steps:
             _member.carry_out(step, given["timeout"])
-        for bundle in given["bundles"]:
-            for unit in given["effects"]:
-                _bundle.clear_pending(bundle, unit)
+        _bundle.carried_out(given["bundles"], given["effects"])
     return [f"{step.verb} {step.unit}" for step in steps]
 
 
@@ -153,7 +151,9 @@ def act(module: AnsibleModule) -> dict[str, Any]:
     given, check = module.params, module.check_mode
     host = _kubeadm.look()
     ca = Path(given["ca"])
-    standing = _kubeadm.standing(host, live=host.joined or _kubeadm.answers(given["servers"], ca))
+    standing = _kubeadm.standing(
+        host, live=host.joined or not all(_kubeadm.unready(server, ca) for server in given["servers"])
+    )
     result: dict[str, Any] = {"standing": standing, "steps": [], "changed": False}
     if given["state"] == "present":
         if standing != _kubeadm.MEMBER or not given["control_plane"]:
@@ -211,14 +211,14 @@ def main() -> None:
         required_if=[("control_plane", True, ["guard"])],
         supports_check_mode=True,
     )
-    begun = datetime.now()  # noqa: DTZ005 - a difference
+    begun = time.monotonic()
     try:
         result = act(module)
     except _guard.Refused as refusal:
         module.fail_json(msg=f"kubernetes: {refusal}", reasons=refusal.reasons)
     except (Failed, OSError, _bundle.Refused) as error:
         module.fail_json(msg=str(error))
-    result["seconds"] = round((datetime.now() - begun).total_seconds(), 2)  # noqa: DTZ005
+    result["seconds"] = round(time.monotonic() - begun, 2)
     module.exit_json(**result)
 
 

@@ -90,7 +90,13 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.holdfast.platform.plugins.module_utils import _etcd_restore, _kube_restore, _kubeadm, _restic
+from ansible_collections.holdfast.platform.plugins.module_utils import (
+    _etcd_restore,
+    _kube_restore,
+    _kube_static,
+    _kubeadm,
+    _restic,
+)
 from ansible_collections.holdfast.platform.plugins.module_utils._etcd import ACCESS, Client
 from ansible_collections.holdfast.platform.plugins.module_utils._etcd_snapshot import SNAPSHOT
 from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed
@@ -107,7 +113,7 @@ class Restore:
         self.given, self.dry = given, module.check_mode
         self.plan = _etcd_restore.Plan(given["name"], given["members"], given["token"], DATA)
         self.settings = _restic.load(given["settings"])
-        self.copy = _restic.Copy(given["copy"]["repository"], given["copy"]["id"], float(given["copy"]["time"]))
+        self.copy = _restic.Copy.of(given["copy"])
         self.place = self.settings.home / "restore" / self.copy.id
 
     def prepared(self) -> dict[str, Any]:
@@ -118,32 +124,29 @@ class Restore:
 
     def closed(self) -> dict[str, Any]:
         if not self.dry:
-            _kube_restore.stop("kube-apiserver", self.given["timeout"])
+            _kube_static.stop("kube-apiserver", self.given["timeout"], kill=True)
         return {}
 
     def swapped(self) -> dict[str, Any]:
         if self.dry:
             return {"aside": str(self.plan.aside), "older_keys": False}
-        _kube_restore.stop("etcd", self.given["timeout"])
+        _kube_static.stop("etcd", self.given["timeout"], kill=True)
         _kube_restore.swap(self.plan)
         older = _kube_restore.take_keys(self.place / _kube_restore.ENCRYPTION.name)
-        _kube_restore.start("etcd")
+        _kube_static.start("etcd")
         return {"aside": str(self.plan.aside), "older_keys": older}
 
     def opened(self) -> dict[str, Any]:
         if not self.dry:
             files = {name: self.given[name] for name in ("ca", "certificate", "key")}
             _etcd_restore.wait(Client(self.given["endpoints"], **files), self.given["timeout"])
-            _kube_restore.start("kube-apiserver")
+            _kube_static.start("kube-apiserver")
             server = self.given["server"]
-            ready = until(self._unready, self.given["timeout"], 0.5)
-            if ready:
-                raise Failed(f"{server} is not ready after {self.given['timeout']} s")
+            reason = until(lambda: _kubeadm.unready(server, _kubeadm.PKI / "ca.crt"), self.given["timeout"], 0.5)
+            if reason:
+                raise Failed(f"{server} is not ready after {self.given['timeout']} s: {reason}")
             _kube_restore.renew_watches()
         return {}
-
-    def _unready(self) -> str:
-        return "" if _kubeadm.answers([self.given["server"]], _kubeadm.PKI / "ca.crt") else "not ready"
 
 
 def main() -> None:

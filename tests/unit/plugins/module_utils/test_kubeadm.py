@@ -12,7 +12,7 @@ import re
 import pytest
 
 from ansible_collections.holdfast.platform.plugins.module_utils import _kube_member, _kube_static, _kubeadm
-from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed
+from ansible_collections.holdfast.platform.plugins.module_utils._run import Done, Failed
 
 
 @pytest.mark.parametrize(
@@ -111,11 +111,19 @@ def test_trouble(found: dict[str, object] | None, unlike: str, reason: str) -> N
     assert _kube_static.trouble(found, unlike) == reason
 
 
-def test_a_document_of_several() -> None:
+def test_documents_by_kind() -> None:
     text = "kind: InitConfiguration\na: 1\n---\nb: 2\nkind: ClusterConfiguration\n"
-    assert _kube_member.document(text, "ClusterConfiguration") == "b: 2\nkind: ClusterConfiguration\n"
-    with pytest.raises(Failed, match="no document of kind JoinConfiguration"):
-        _kube_member.document(text, "JoinConfiguration")
+    assert _kubeadm.documents(text) == {
+        "InitConfiguration": "kind: InitConfiguration\na: 1",
+        "ClusterConfiguration": "b: 2\nkind: ClusterConfiguration",
+    }
+
+
+def test_a_configuration_without_a_cluster_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = "a: 1\nkind: InitConfiguration\n"
+    monkeypatch.setattr(_kubeadm, "run", lambda argv, **_: Done(0, "v1.36.3\n" if "version" in argv else said, ""))
+    with pytest.raises(Failed, match="no document of kind ClusterConfiguration"):
+        _kubeadm.Kubeadm(said).declared()
 
 
 def started(moment: str) -> dict[str, object]:
