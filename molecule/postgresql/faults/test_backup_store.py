@@ -80,12 +80,12 @@ def test_the_next_backup_goes_to_the_other_store_and_the_check_says_so(lab: Runn
 def test_wal_waits_for_a_store_and_then_goes_on_without_it(lab: RunningLab) -> None:
     host = leader(lab)
     marks = "ls /var/lib/postgresql/17/holdfast/pg_wal/archive_status | grep -c ready || true"
-    with store_down(lab), hold(lab, host, 3 << 24):
-        first = switch(lab, host)
 
     def held() -> str:
         return str(report(lab)[OTHER]["archive"][0]["max"])
 
+    with store_down(lab), hold(lab, host, 3 << 24):
+        first = switch(lab, host)
         eventually(
             lambda: held() >= first, 120, "the other store has the segment while it waits for the one that is down"
         )
