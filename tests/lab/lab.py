@@ -424,7 +424,12 @@ class Lab:
         return next((container for container in found if "holdfast.router" in container.labels), None)
 
     def _cuts(self, client: docker.DockerClient) -> dict[str, str]:
-        return network.read_cuts(self._nft(client, "-j", "list", "ruleset"))
+        # The engine of a busy machine may lose what a program of a moment has printed; nft always prints something here.
+        for _ in range(5):
+            text = self._nft(client, "-j", "list", "ruleset")
+            if text:
+                return network.read_cuts(text)
+        raise LabError(f"the router of lab '{self.name}' does not say which zones are cut off: no output of nft")
 
     def zone_cut(self, zone: str, way: str) -> None:
         """Cut a zone off from the others."""
