@@ -69,6 +69,10 @@ remove: venv ## take HOST=data-b1 out of its clusters, dead or alive; its data a
 	@test -n '$(HOST)' || { echo "error: HOST=? name the host that leaves" >&2; exit 1; }
 	@$(play) playbooks/remove.yml --tags '$(or $(SERVICE),never)' --extra-vars 'remove_host=$(HOST)' $(ARGS)
 
+.PHONY: drain undrain
+drain undrain: venv ## empty the nodes of ZONE=b, or HOST=application-b1, before work on them; undrain lets them have pods again
+	@$(play) playbooks/drain.yml --extra-vars 'drain_zone=$(ZONE) drain_host=$(HOST) drain_state=$(if $(filter undrain,$@),released,drained)' $(ARGS)
+
 evidence: venv ## the last operations, LAST=20, and whether their record can be trusted; read-only
 	@$(play) playbooks/evidence.yml -e evidence_last=$(or $(LAST),20) $(ARGS)
 
@@ -109,7 +113,7 @@ restore: venv ## put back the state of a time, SERVICE=postgresql TO='2026-11-21
 
 # In a lab the spare is a new machine first; elsewhere the hosts of the pool `spare` are as they are.
 .PHONY: drill
-drill: venv ## restore the newest backup of SERVICE=postgresql onto the spare, prove it, and remove it
+drill: venv ## restore the newest backup of SERVICE=postgresql (onto the spare) or kubernetes, prove it, and remove it
 	@begin=$$(date +%s); if [ -f '$(home)/lab.json' ] && [ '$(SITE)' = lab ]; then \
 		$(lab) renew '$(SPARE)' && $(play) playbooks/site.yml --tags base --limit '$(SPARE)' || exit 1; fi; \
 	$(play) playbooks/drill.yml --tags '$(SERVICE)' -e $(SERVICE)_drill_begun=$$begin $(ARGS)

@@ -22,6 +22,7 @@ class ActionModule(_bringing.Bringing):
         "images": {"type": "list", "elements": "str", "default": []},
         "hold": {"type": "dict", "default": {}},
         "keep": {"type": "int", "default": 2},
+        "state": {"type": "str", "choices": ["present", "fetched"], "default": "present"},
     }
 
     def offered(
@@ -35,5 +36,5 @@ class ActionModule(_bringing.Bringing):
                 raise AnsibleActionFail(f"hold.{name} ({path}): is not among names, so nothing is to be held")
         wanted, files = _mirror.offers(mirror, lock.chosen(given["names"]), url)
         images, _ = _mirror.images(mirror, lock.images(given["images"]), url)
-        arguments = {key: given[key] for key in ("names", "images", "hold", "keep")}
+        arguments = {key: given[key] for key in ("names", "images", "hold", "keep", "state")}
         return arguments, {"wanted": wanted, "images": images}, files

@@ -175,25 +175,36 @@ class Host:
             return False
 
     # -- doing it ------------------------------------------------------------------------------------------------------
+    def fetch(self, steps: Sequence[Step]) -> None:
+        """Get all that is missing, beside what is in use.
+
+        :raises Failed: something is not what it should be.
+        """
+        with self._locked():
+            self._obtain_all(steps)
+
     def apply(self, steps: Sequence[Step], keep: int) -> None:
         """Get all that is missing, then bring it into use, then remove versions but the newest `keep` that were in use.
 
         :raises Failed: something is not what it should be; what is in use has not changed, then.
         """
-        self.root.mkdir(parents=True, exist_ok=True)
         with self._locked():
-            for step in steps:
-                if step.fetch:
-                    self._obtain(step)
+            self._obtain_all(steps)
             for step in steps:
                 self._use(step)
                 self._prune(step, keep)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
+        self.root.mkdir(parents=True, exist_ok=True)
         with (self.root / ".lock").open("w") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
+
+    def _obtain_all(self, steps: Sequence[Step]) -> None:
+        for step in steps:
+            if step.fetch:
+                self._obtain(step)
 
     def _obtain(self, step: Step) -> None:
         home = step.target.parent

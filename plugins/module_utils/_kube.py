@@ -110,9 +110,15 @@ def read_kubeconfig(path: str) -> Access:
 class Client:
     """Talks to one API server, from as many threads as one likes; each has a connection of its own."""
 
-    def __init__(self, access: Access, timeout: float = 30, sleep: Callable[[float], None] = time.sleep) -> None:
-        """timeout: seconds for one answer. Nothing is opened yet."""
-        self.access, self.timeout, self._sleep = access, timeout, sleep
+    def __init__(
+        self,
+        access: Access,
+        timeout: float = 30,
+        sleep: Callable[[float], None] = time.sleep,
+        patience: float = PATIENCE,
+    ) -> None:
+        """timeout: seconds for one answer; patience: seconds for which one tries. Nothing is opened yet."""
+        self.access, self.timeout, self._sleep, self.patience = access, timeout, sleep, patience
         url = urllib.parse.urlsplit(access.server)
         self._host, self._port = url.hostname or "", url.port or 443
         self._context = context(access)
@@ -162,14 +168,22 @@ class Client:
     def request(
         self, method: str, path: str, body: object | None = None, content_type: str = JSON, **query: str
     ) -> Object:
-        """The decoded answer. A server that is busy, or a connection that broke, is tried again for PATIENCE.
+        """The decoded answer. A server that is busy, or a connection that broke, is tried again for a while.
 
         Every request that is made here can be made twice: what is read, applied or deleted by its UID.
         Raises Unreachable and Refused.
         """
         url = f"{path}?{urllib.parse.urlencode(query)}" if query else path
+        found: Object = json.loads(self._ask(method, url, body, content_type) or b"{}")
+        return found
+
+    def text(self, path: str) -> str:
+        """What is no object, such as metrics."""
+        return self._ask("GET", path, None, JSON).decode()
+
+    def _ask(self, method: str, url: str, body: object | None, content_type: str) -> bytes:
         data = None if body is None else json.dumps(body).encode()
-        end, pause = time.monotonic() + PATIENCE, 0.2
+        end, pause = time.monotonic() + self.patience, 0.2
         while True:
             try:
                 return self._answer(method, url, data, content_type)
@@ -183,14 +197,14 @@ class Client:
             self._sleep(pause)
             pause = min(2 * pause, 3.0)
 
-    def _answer(self, method: str, url: str, data: bytes | None, content_type: str) -> Object:
+    def _answer(self, method: str, url: str, data: bytes | None, content_type: str) -> bytes:
         connection: http.client.HTTPSConnection | None = getattr(self._local, "connection", None)
         if connection is None:
             connection = http.client.HTTPSConnection(
                 self._host, self._port, timeout=self.timeout, context=self._context
             )
             self._local.connection = connection
-        headers = {"Accept": JSON, "Content-Type": content_type, "User-Agent": "holdfast"}
+        headers = {"Accept": f"{JSON}, */*;q=0.1", "Content-Type": content_type, "User-Agent": "holdfast"}
         if self.access.token:
             headers["Authorization"] = f"Bearer {self.access.token}"
         connection.request(method, url, data, headers)
@@ -198,8 +212,7 @@ class Client:
         text = answer.read()
         if answer.status >= http.client.BAD_REQUEST:
             raise _refusal(answer.status, text)
-        found: Object = json.loads(text or b"{}")
-        return found
+        return text
 
 
 def _refusal(status: int, text: bytes) -> Refused:

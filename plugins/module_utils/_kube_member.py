@@ -14,16 +14,17 @@ from ansible_collections.holdfast.platform.plugins.module_utils import (
     _etcd_member,
     _guard,
     _kube_static,
+    _kube_version,
     _kubeadm,
 )
 from ansible_collections.holdfast.platform.plugins.module_utils._etcd import Client as Etcd
 from ansible_collections.holdfast.platform.plugins.module_utils._etcd import Status
 from ansible_collections.holdfast.platform.plugins.module_utils._guard_lock import Lock
 from ansible_collections.holdfast.platform.plugins.module_utils._kube import Client, Refused, read_kubeconfig
+from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed
 
 #: Minutes for which a token lets a host join.
 _TOKEN_LIFE = 15
-_CONFIG = "/api/v1/namespaces/kube-system/configmaps/kubeadm-config"
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ def join(wish: Wish, kubeadm: _kubeadm.Kubeadm, etcd: Etcd, server: str) -> None
     """
     kubeadm.access()
     client = api()
+    insist(kubeadm.version, _kubeadm.cluster_version(client))
     host = _kubeadm.look()
     if not host.begun:
         _forget(wish, etcd, client)
@@ -94,10 +96,13 @@ def _forget(wish: Wish, etcd: Etcd, client: Client) -> None:
         client.request("DELETE", f"/api/v1/nodes/{wish.name}")
 
 
-def uploaded(client: Client) -> str:
-    """The configuration that kubeadm keeps in the cluster, empty when there is none."""
-    found = client.get(_CONFIG)
-    return str((found or {}).get("data", {}).get("ClusterConfiguration", ""))
+def insist(own: str, cluster: str) -> None:
+    """Raise Failed when this host's programs don't fit the cluster that it is to join."""
+    if cluster and own != cluster:
+        raise Failed(
+            f"this host has kubeadm and kubelet {own}, and the cluster has {cluster}. Upgrade the cluster first (make "
+            f"upgrade SERVICE=kubernetes), or join with a lock file that has {cluster} (mirror_lock)"
+        )
 
 
 def old(report: str, seconds: float) -> list[str]:
@@ -121,10 +126,20 @@ def renew(kubeadm: _kubeadm.Kubeadm, pods: _kube_static.Pods, wish: Wish) -> Non
 
 @dataclass
 class Outcome:
-    """What a run has done, or would do: steps in words, and pairs of (path, before, after) for the difference."""
+    """What a run has done, or would do: steps in words, and triples of (path, before, after) for the difference;
+    `halted`: why nothing else may be changed now."""
 
     steps: list[str]
     diff: list[tuple[str, str, str]]
+    halted: str = ""
+
+
+def shown(outcome: Outcome) -> list[dict[str, str]]:
+    """The difference as Ansible shows it."""
+    return [
+        {"before_header": path, "after_header": path, "before": before, "after": after}
+        for path, before, after in outcome.diff
+    ]
 
 
 def keep(
@@ -135,9 +150,10 @@ def keep(
     *,
     check: bool,
 ) -> Outcome:
-    """Bring a control plane's static pods, and what kubeadm keeps in the cluster, to the configuration. Raises Failed.
+    """Bring a control plane's certificates, static pods, and what kubeadm keeps in the cluster, to the configuration.
 
-    One control plane at a time: the lock is the cluster's, and etcd is asked whether it can spare a member.
+    One control plane at a time: the lock is the cluster's, and etcd is asked whether it can spare a member. In the
+    middle of an upgrade an older kubeadm must not undo what is done, so it changes nothing then. Raises Failed.
     """
     client = api()
     pods = _kube_static.Pods(client, wish.name)
@@ -149,8 +165,35 @@ def keep(
         if not check:
             stop = _guard.Stop(wish.name, timeout=wish.timeout)
             _guard.stop(adapter, lock, stop, lambda: renew(kubeadm, pods, wish))
+    runs = _kube_static.tag(_kube_static.present()["kube-apiserver"])
+    if {runs, _kubeadm.cluster_version(client)} - {"", kubeadm.version}:
+        outcome.halted = (
+            f"an upgrade was cut off: the API server here has {runs}, kubeadm {kubeadm.version}. Nothing of the "
+            "control plane is changed until make upgrade SERVICE=kubernetes has ended"
+        )
+        return outcome
+    replace(wish, kubeadm, adapter, lock, outcome, check=check)
+    declared = kubeadm.declared()
+    stored = _kubeadm.uploaded(client)
+    if stored.strip() != declared.strip():
+        outcome.steps.append("upload the configuration")
+        outcome.diff.append(("ConfigMap kube-system/kubeadm-config", stored, declared))
+        if not check:
+            kubeadm("init", "phase", "upload-config", "kubeadm")
+    return outcome
+
+
+def replace(
+    wish: Wish, kubeadm: _kubeadm.Kubeadm, adapter: _guard.Adapter, lock: Lock, outcome: Outcome, *, check: bool
+) -> None:
+    """Bring a control plane's static pods to what kubeadm would write today, under guard. Raises Failed."""
+    pods = _kube_static.Pods(api(), wish.name)
     before = _kube_static.present()
     changed = _kube_static.changes(before, _kube_static.wanted(kubeadm))
+    if "etcd" in changed and before["etcd"]:
+        refusal = _kube_version.etcd_refusal(_kube_static.tag(before["etcd"]), _kube_static.tag(changed["etcd"]))
+        if refusal:
+            raise Failed(refusal)
     outcome.steps += [f"replace {pod}" for pod in changed]
     outcome.diff += [(f"{_kubeadm.MANIFESTS}/{pod}.yaml", before[pod], text) for pod, text in changed.items()]
     if changed and not check:
@@ -160,11 +203,3 @@ def keep(
                 pods.replace(pod, manifest, wish.timeout)
 
         _guard.stop(adapter, lock, _guard.Stop(wish.name, leader="etcd" in changed, timeout=wish.timeout), act)
-    declared = kubeadm.declared()
-    stored = uploaded(client)
-    if stored.strip() != declared.strip():
-        outcome.steps.append("upload the configuration")
-        outcome.diff.append(("ConfigMap kube-system/kubeadm-config", stored, declared))
-        if not check:
-            kubeadm("init", "phase", "upload-config", "kubeadm")
-    return outcome

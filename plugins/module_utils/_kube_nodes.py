@@ -128,13 +128,29 @@ def manifest(live: Mapping[str, Any], wanted: Wanted) -> Object:
     return {"apiVersion": "v1", "kind": "Node", "metadata": {**metadata, **declared}}
 
 
-def shown(node: Mapping[str, Any]) -> Object:
-    """What this module is about, of a node."""
-    metadata = node["metadata"]
-    annotations = {key: value for key, value in (metadata.get("annotations") or {}).items() if key != _OURS}
+def owned(live: Mapping[str, Any], part: str) -> set[str]:
+    """The labels or annotations that were declared here before: the API keeps whose each one is.
+
+    Source: https://kubernetes.io/docs/reference/using-api/server-side-apply/#managers
+    """
+    found: set[str] = set()
+    for entry in live["metadata"].get("managedFields") or ():
+        if entry.get("manager") == MANAGER and entry.get("operation") == "Apply":
+            fields = (entry.get("fieldsV1") or {}).get("f:metadata", {}).get(f"f:{part}", {})
+            found |= {name.removeprefix("f:") for name in fields if name.startswith("f:")}
+    return found
+
+
+def shown(node: Mapping[str, Any], live: Mapping[str, Any], wanted: Wanted) -> Object:
+    """What this module is about, of a node: what others write at the same moment is none of it."""
+
+    def part(name: str, declared: Mapping[str, str]) -> dict[str, str]:
+        ours = owned(live, name) | set(declared)
+        return {key: value for key, value in (node["metadata"].get(name) or {}).items() if key in ours}
+
     return {
-        "labels": metadata.get("labels") or {},
-        "annotations": annotations,
+        "labels": part("labels", wanted.labels),
+        "annotations": part("annotations", wanted.annotations),
         "taints": (node.get("spec") or {}).get("taints") or [],
     }
 
@@ -147,7 +163,7 @@ def reconcile(client: Client, name: str, wanted: Wanted, *, check: bool) -> tupl
         if live is None:
             raise Absent(f"{name}: the cluster has no node of this name")
         try:
-            return shown(live), _written(client, live, wanted, check=check)
+            return shown(live, live, wanted), _written(client, live, wanted, check=check)
         except Refused as refusal:
             tries -= 1
             if refusal.status != http.client.CONFLICT or not tries:
@@ -161,4 +177,4 @@ def _written(client: Client, live: Mapping[str, Any], wanted: Wanted, *, check: 
     if patch:
         client.request("PATCH", path, patch, _kube.MERGE, **query)
     after = client.request("PATCH", path, manifest(live, wanted), _kube.APPLY, force="true", **query)
-    return {**shown(after), "taints": taints(live, wanted)}
+    return {**shown(after, live, wanted), "taints": taints(live, wanted)}

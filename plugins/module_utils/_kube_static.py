@@ -34,6 +34,10 @@ ASIDE = KUBERNETES / "holdfast-stopped"
 #: What etcd reads at its first start only, and kubeadm knows then only.
 _FIRST = re.compile(r"(?m)^ *- --initial-cluster(?:-state)?=.*\n")
 
+_IMAGE = re.compile(r"(?m)^ *image: \S+:(\S+)$")
+#: Seconds after which a kubelet that has begun anew has looked at its pods: it looks every ten.
+_QUIET = 20
+
 _POD = "/api/v1/namespaces/kube-system/pods"
 
 
@@ -50,6 +54,12 @@ def present() -> dict[str, str]:
     """The manifests that are there, by pod; empty for one that is not."""
     files = {pod: MANIFESTS / f"{pod}.yaml" for pod in PODS}
     return {pod: file.read_text(encoding="utf-8") if file.is_file() else "" for pod, file in files.items()}
+
+
+def tag(manifest: str) -> str:
+    """The tag of a manifest's image, which is a version; empty when there is none."""
+    found = _IMAGE.search(manifest)
+    return found[1] if found else ""
 
 
 def changes(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, str]:
@@ -113,6 +123,32 @@ class Pods:
             start(pod)
         self._wait(pod, lambda found: trouble(found) or older(found, ended), seconds)
 
+    def settle(self, seconds: float) -> None:
+        """Wait until all pods serve and none of them was started anew for a while. Raises Failed.
+
+        A kubelet of another version may take a pod for another one, some seconds after it has begun itself.
+        """
+        seen: list[tuple[str, str]] = []
+        since = self.clock.now()
+
+        def look() -> str:
+            nonlocal seen, since
+            try:
+                found = {pod: self._pod(pod) for pod in PODS}
+            except Unreachable as error:
+                return str(error)
+            begun = [(_hash(pod), str(_began(pod))) for pod in found.values()]
+            if begun != seen:
+                seen, since = begun, self.clock.now()
+            lacks = [f"{pod}: {reason}" for pod, one in found.items() if (reason := trouble(one))]
+            if not lacks and self.clock.now() - since < _QUIET:
+                return "static pods were started anew a moment ago"
+            return "; ".join(lacks)
+
+        reason = until(look, seconds, 1, self.clock)
+        if reason:
+            raise Failed(f"the control plane of {self.node} does not serve after {seconds:g} s: {reason}")
+
     def _wait(self, pod: str, judge: Callable[[Object | None], str], seconds: float) -> None:
         def look() -> str:
             try:
@@ -143,14 +179,17 @@ def trouble(pod: Object | None, unlike: str = "") -> str:
     return ""
 
 
+def _began(pod: Object | None) -> float:
+    """When the newest container of a pod was started (whole seconds since 1970)."""
+    states = [one.get("state", {}) for one in (pod or {}).get("status", {}).get("containerStatuses", ())]
+    moments = [state.get("running", {}).get("startedAt", "1970-01-01T00:00:00Z") for state in states]
+    parsed = [datetime.strptime(one, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc) for one in moments]
+    return max((one.timestamp() for one in parsed), default=0)
+
+
 def older(pod: Object | None, than: float) -> str:
     """Why a pod is not the one that was started after a moment (seconds since 1970); empty when it is."""
-    for container in (pod or {}).get("status", {}).get("containerStatuses", ()):
-        begun = container.get("state", {}).get("running", {}).get("startedAt", "1970-01-01T00:00:00Z")
-        moment = datetime.strptime(begun, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
-        if moment.timestamp() + 1 >= than:  # it tells whole seconds
-            return ""
-    return "the kubelet has not started it again"
+    return "" if _began(pod) + 1 >= than else "the kubelet has not started it again"
 
 
 def last_words(pod: str, lines: int = 5) -> str:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ansible_collections.holdfast.platform.plugins.module_utils import _durable, _member
+from ansible_collections.holdfast.platform.plugins.module_utils._kube import Client
 from ansible_collections.holdfast.platform.plugins.module_utils._run import Done, Failed, run
 
 KUBERNETES = Path("/etc/kubernetes")
@@ -34,6 +35,11 @@ RENEWED = KUBERNETES / "holdfast-renewed"
 DISCOVERY = Path("/run/holdfast/kubernetes-discovery.conf")
 #: What containers of an earlier cluster leave of their network; kubeadm says that it doesn't remove it.
 NETWORK = (Path("/etc/cni/net.d"), Path("/var/lib/cni"))
+
+_CONFIG = "/api/v1/namespaces/kube-system/configmaps/kubeadm-config"
+
+#: Data of a control plane's member of etcd, and where they are when it has left.
+ETCD, ASIDE = Path("/var/lib/etcd"), Path("/var/lib/etcd.removed")
 
 MEMBER = "member"  # belongs to the cluster
 JOINABLE = "joinable"  # does not, and a live cluster is there
@@ -71,14 +77,18 @@ def unready(address: str, ca: Path) -> str:
     return _member.ask(_member.Ready(f"{address}/readyz", ca=str(ca)))
 
 
-def version() -> str:
-    """The version of kubeadm on this host, such as v1.36.3."""
-    return run(["kubeadm", "version", "-o", "short"]).out.strip()
+def version(program: str = "kubeadm") -> str:
+    """The version of a kubeadm, such as v1.36.3."""
+    return run([program, "version", "-o", "short"]).out.strip()
 
 
-def pinned(config: str, kubernetes: str) -> str:
-    """The configuration for the version of the programs that are here: a newer one is the upgrade's to bring."""
-    return re.sub(r"(?m)^kubernetesVersion:.*$", f"kubernetesVersion: {kubernetes}", config)
+def pinned(config: str, kubernetes: str, etcd: str = "") -> str:
+    """The configuration for the version of the programs that are here: a newer one is the upgrade's to bring.
+
+    etcd: the tag of the image that runs; empty for the configuration's own.
+    """
+    text = re.sub(r"(?m)^kubernetesVersion:.*$", f"kubernetesVersion: {kubernetes}", config)
+    return re.sub(r"(?m)^( +imageTag:).*$", rf"\g<1> {etcd}", text) if etcd else text
 
 
 _BETWEEN = "\n---\n"
@@ -90,16 +100,29 @@ def documents(text: str) -> dict[str, str]:
     return {found[1]: part for part in parts if (found := re.search(r"(?m)^kind: (\w+)$", part))}
 
 
+def uploaded(client: Client) -> str:
+    """The configuration that kubeadm keeps in the cluster, empty when there is none."""
+    found = client.get(_CONFIG)
+    return str((found or {}).get("data", {}).get("ClusterConfiguration", ""))
+
+
+def cluster_version(client: Client) -> str:
+    """The version that all API servers of the cluster have at least, such as v1.36.3; empty when nobody has told."""
+    found = re.search(r"(?m)^kubernetesVersion: (\S+)$", uploaded(client))
+    return found[1] if found else ""
+
+
 class Kubeadm:
     """kubeadm with a configuration: the text of a file with kubeadm's documents."""
 
-    def __init__(self, config: str) -> None:
-        """Keep the configuration, for the version that is installed."""
-        self.config = pinned(config, version())
+    def __init__(self, config: str, *, etcd: str = "", program: str = "kubeadm") -> None:
+        """Keep the configuration, for the program's version and for an image of etcd, see `pinned`."""
+        self.program, self.version = program, version(program)
+        self.config = pinned(config, self.version, etcd)
 
     def __call__(self, *argv: str, timeout: float = 120, env: dict[str, str] | None = None) -> Done:
         """Run kubeadm. The configuration comes by standard input, so that nothing has to be written. Raises Failed."""
-        return run(["kubeadm", *argv, "--config", "/dev/stdin"], stdin=self.config, timeout=timeout, env=env)
+        return run([self.program, *argv, "--config", "/dev/stdin"], stdin=self.config, timeout=timeout, env=env)
 
     def declared(self) -> str:
         """What kubeadm keeps in the cluster, in its own form: defaults filled in, keys in order. Raises Failed.
@@ -108,7 +131,7 @@ class Kubeadm:
         """
         told = documents(self.config)
         told.pop("JoinConfiguration", None)
-        argv = ["kubeadm", "config", "migrate", "--old-config", "/dev/stdin"]
+        argv = [self.program, "config", "migrate", "--old-config", "/dev/stdin"]
         found = documents(run(argv, stdin=_BETWEEN.join(told.values())).out)
         if "ClusterConfiguration" not in found:
             raise Failed("kubeadm's configuration has no document of kind ClusterConfiguration")
@@ -185,6 +208,22 @@ def clear() -> None:
     for link in ("cni0", "flannel.1"):
         if Path("/sys/class/net", link).exists():
             run(["ip", "link", "delete", link])
+
+
+def leave() -> bool:
+    """Undo on this host what founding or joining did. The data of etcd are put aside. Tells whether anything was there.
+
+    Of the cluster it has to be taken before, by those who stay.
+    """
+    if not (KUBELET.exists() or BEGUN.exists() or (MANIFESTS.is_dir() and any(MANIFESTS.iterdir()))):
+        return False
+    run(["kubeadm", "reset", "--force", "--skip-phases=remove-etcd-member"], timeout=_LONG)
+    clear()
+    if ETCD.is_dir() and any(ETCD.iterdir()):
+        if ASIDE.exists():
+            shutil.rmtree(ASIDE)
+        ETCD.rename(ASIDE)
+    return True
 
 
 def bootstrap_token() -> tuple[str, str]:

@@ -52,6 +52,13 @@ options:
     description: How many versions stay on the host, those in use now and before among them.
     type: int
     default: 2
+  state:
+    description:
+      - V(present) brings the versions into use. V(fetched) leaves that to a later call, and has them ready in
+        RV(places).
+    type: str
+    choices: [present, fetched]
+    default: present
   directory:
     description: The mirror on the controller. See M(holdfast.platform.mirror).
     type: path
@@ -91,6 +98,11 @@ missing:
   type: list
   elements: str
   returned: success
+places:
+  description: The directory of each artifact's version, with its programs; of those that are not held.
+  type: dict
+  returned: success
+  sample: {etcd: /opt/holdfast/artifacts/etcd/3.6.8-67e8f4a570be}
 held:
   description: Artifacts that stay at another version than the lock file's, because of O(hold), and at which.
   type: dict
@@ -119,6 +131,7 @@ def main() -> None:
             "images": {"type": "list", "elements": "str", "default": []},
             "hold": {"type": "dict", "default": {}},
             "keep": {"type": "int", "default": 2},
+            "state": {"type": "str", "choices": ["present", "fetched"], "default": "present"},
             "directory": {"type": "path"},
             "lock": {"type": "path"},
             "payload": {"type": "dict"},
@@ -138,14 +151,16 @@ def main() -> None:
         # What neither a web server has nor was brought here yet.
         ask = [step.offer.sha256 for step in steps if step.fetch and not step.offer.url]
         ask = [digest for digest in ask if digest not in payload["files"]]
+        fetched = module.params["state"] == "fetched"
         if not module.check_mode and not ask:
-            host.apply(steps, module.params["keep"])
+            host.fetch(steps) if fetched else host.apply(steps, module.params["keep"])
     except (Failed, OSError) as error:
         module.fail_json(msg=str(error))
-    changed = [step for step in steps if step.changed]
+    changed = [] if fetched else [step for step in steps if step.changed]
     module.exit_json(
-        changed=bool(changed),
+        changed=bool(changed) or any(step.fetch for step in steps),
         ask=ask,
+        places={step.wanted.name: str(step.target) for step in steps},
         programs=[] if ask and not module.check_mode else _artifact.changed_programs(changed),
         missing=[step.wanted.name for step in steps if step.fetch],
         held=held,

@@ -19,6 +19,8 @@ description:
   - With O(state=founded) a host founds a cluster. Ask for that only when no control plane has one.
   - With O(state=joined) a host joins the live cluster. A control plane makes its own token, and takes the place of one
     of its name that lost its data; it is refused while a member of etcd does not answer.
+  - With O(state=absent) a host that was taken out of the cluster forgets it. The data of its etcd are put aside as
+    C(/var/lib/etcd.removed).
   - What was cut off goes on in the next call.
 extends_documentation_fragment:
   - holdfast.platform.guard
@@ -33,29 +35,25 @@ options:
   state:
     description: What to do.
     type: str
-    choices: [present, founded, joined]
+    choices: [present, founded, joined, absent]
     default: present
   name:
     description: Name of the node.
     type: str
     required: true
   address:
-    description: Its own address.
+    description: Its own address. Needed for every O(state) but V(absent), and so are O(config), O(server), O(servers).
     type: str
-    required: true
   config:
     description: kubeadm's documents. Their C(kubernetesVersion) is taken from the kubeadm that is installed.
     type: str
-    required: true
   server:
     description: Base URL at which nodes reach the cluster.
     type: str
-    required: true
   servers:
     description: Base URLs of all API servers, to see whether there is a cluster.
     type: list
     elements: str
-    required: true
   ca:
     description: File of the cluster's authority.
     type: path
@@ -67,6 +65,10 @@ options:
   token:
     description: Bootstrap token of a node that joins. See M(holdfast.platform.kubernetes_token).
     type: str
+  cluster_version:
+    description: The cluster's version, which has to be that of this host's programs. It comes with O(token).
+    type: str
+    default: ""
   units:
     description: Units of the control plane that have to be enabled and running, such as timers.
     type: list
@@ -128,10 +130,13 @@ from ansible_collections.holdfast.platform.plugins.module_utils import (
     _guard,
     _guard_options,
     _kube_member,
+    _kube_static,
     _kubeadm,
     _member,
 )
 from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed, run
+
+NEEDED = ["address", "config", "server", "servers"]
 
 
 def units(given: dict[str, Any], *, check: bool) -> list[str]:
@@ -150,6 +155,9 @@ def act(module: AnsibleModule) -> dict[str, Any]:
     """Do what is asked for."""
     given, check = module.params, module.check_mode
     host = _kubeadm.look()
+    if given["state"] == "absent":
+        there = host.joined or bool(host.begun)
+        return {"standing": _kubeadm.MEMBER, "steps": [], "changed": there if check else _kubeadm.leave()}
     ca = Path(given["ca"])
     standing = _kubeadm.standing(
         host, live=host.joined or not all(_kubeadm.unready(server, ca) for server in given["servers"])
@@ -160,15 +168,14 @@ def act(module: AnsibleModule) -> dict[str, Any]:
             return result
         wish = _kube_member.Wish(given["name"], given["address"], given["timeout"], given["renew_days"] * 86400)
         adapter, lock = _guard_options.adapter(given["guard"]), _guard_options.lock(given["guard"])
-        outcome = _kube_member.keep(wish, _kubeadm.Kubeadm(given["config"]), adapter, lock, check=check)
+        kubeadm = _kubeadm.Kubeadm(given["config"], etcd=_kube_static.tag(_kube_static.present()["etcd"]))
+        outcome = _kube_member.keep(wish, kubeadm, adapter, lock, check=check)
+        if outcome.halted:
+            module.warn(f"{given['name']}: {outcome.halted}")
         if check and any(step.startswith(("replace", "renew")) for step in outcome.steps):
             _guard_options.foresee(module, given["guard"])
         steps = [*outcome.steps, *units(given, check=check)]
-        diff = [
-            {"before_header": path, "after_header": path, "before": before, "after": after}
-            for path, before, after in outcome.diff
-        ]
-        return {**result, "steps": steps, "changed": bool(steps), "diff": diff}
+        return {**result, "steps": steps, "changed": bool(steps), "diff": _kube_member.shown(outcome)}
     if standing == _kubeadm.MEMBER:
         return result
     if not check:
@@ -184,6 +191,7 @@ def act(module: AnsibleModule) -> dict[str, Any]:
             _guard.settle(_guard_options.adapter(given["guard"]), given["name"], None, given["timeout"])
         else:
             _kubeadm.clear()
+            _kube_member.insist(kubeadm.version, given["cluster_version"])
             kubeadm.join(given["token"], given["server"], ca)
         units(given, check=False)
     return {**result, "steps": [given["state"]], "changed": True}
@@ -192,15 +200,16 @@ def act(module: AnsibleModule) -> dict[str, Any]:
 def main() -> None:
     module = AnsibleModule(
         argument_spec={
-            "state": {"type": "str", "choices": ["present", "founded", "joined"], "default": "present"},
+            "state": {"type": "str", "choices": ["present", "founded", "joined", "absent"], "default": "present"},
             "name": {"type": "str", "required": True},
-            "address": {"type": "str", "required": True},
-            "config": {"type": "str", "required": True},
-            "server": {"type": "str", "required": True},
-            "servers": {"type": "list", "elements": "str", "required": True},
+            "address": {"type": "str"},
+            "config": {"type": "str"},
+            "server": {"type": "str"},
+            "servers": {"type": "list", "elements": "str"},
             "ca": {"type": "path", "default": "/etc/kubernetes/pki/ca.crt"},
             "control_plane": {"type": "bool", "default": False},
             "token": {"type": "str", "no_log": True},
+            "cluster_version": {"type": "str", "default": ""},
             "units": {"type": "list", "elements": "str", "default": []},
             "effects": {"type": "dict", "default": {}},
             "bundles": {"type": "list", "elements": "str", "default": []},
@@ -208,7 +217,13 @@ def main() -> None:
             "renew_days": {"type": "int", "default": 120},
             "timeout": {"type": "int", "default": 300},
         },
-        required_if=[("control_plane", True, ["guard"])],
+        required_if=[
+            ("control_plane", True, ["guard"]),
+            *(
+                ("state", state, ["address", "config", "server", "servers"])
+                for state in ("present", "founded", "joined")
+            ),
+        ],
         supports_check_mode=True,
     )
     begun = time.monotonic()

@@ -34,7 +34,10 @@ options:
     type: str
     default: kube-system
   objects:
-    description: Manifests; objects of kind C(List) are taken apart.
+    description:
+      - Manifests; objects of kind C(List) are taken apart.
+      - C($(KUBERNETES_VERSION)) in them is the version that all API servers of a cluster of kubeadm's have at least,
+        such as V(v1.36.3), whatever the lock file says.
     type: list
     elements: dict
     required: true
@@ -79,14 +82,17 @@ waiting:
   returned: in check mode
 """
 
+import json
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.holdfast.platform.plugins.module_utils import _kube_set
+from ansible_collections.holdfast.platform.plugins.module_utils import _kube_set, _kubeadm
 from ansible_collections.holdfast.platform.plugins.module_utils._kube import Client, read_kubeconfig
 from ansible_collections.holdfast.platform.plugins.module_utils._kube_apply import Apply, Outcome
 from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed
+
+_VERSION = "$(KUBERNETES_VERSION)"
 
 
 def main() -> None:
@@ -108,19 +114,32 @@ def main() -> None:
         if module.check_mode and not Path(given["kubeconfig"]).is_file():
             keys = [str(_kube_set.key(one)) for one in _kube_set.parse(given["objects"])]
             module.exit_json(**_result(Outcome(created=keys)), waiting=[], **shown)
-        apply = Apply(Client(read_kubeconfig(given["kubeconfig"])), given["name"], given["namespace"])
-        outcome = apply.run(given["objects"], check=module.check_mode)
+        client = Client(read_kubeconfig(given["kubeconfig"]))
+        apply, objects = Apply(client, given["name"], given["namespace"]), filled(client, given["objects"])
+        outcome = apply.run(objects, check=module.check_mode)
         if module.check_mode:
-            waiting = [] if outcome.changed else apply.wait(given["objects"], 0)
+            waiting = [] if outcome.changed else apply.wait(objects, 0)
             module.exit_json(**_result(outcome), waiting=waiting, **shown)
         if given["wait"]:
-            reasons = apply.wait(given["objects"], given["wait"])
+            reasons = apply.wait(objects, given["wait"])
             if reasons:
                 told = f"not ready after {given['wait']} s: {'; '.join(reasons)}. Run again to go on."
                 module.fail_json(told, **_result(outcome), **shown)
     except Failed as failure:
         module.fail_json(str(failure), **shown)
     module.exit_json(**_result(outcome), **shown)
+
+
+def filled(client: Client, objects: list[dict[str, object]]) -> list[dict[str, object]]:
+    """The objects with the cluster's version where they ask for it. Raises Failed when it can't be told."""
+    text = json.dumps(objects)
+    if _VERSION not in text:
+        return objects
+    version = _kubeadm.cluster_version(client)
+    if not version:
+        raise Failed(f"objects: {_VERSION} stands there, and the cluster has no ConfigMap kubeadm-config that tells it")
+    found: list[dict[str, object]] = json.loads(text.replace(_VERSION, version))
+    return found
 
 
 def _result(outcome: Outcome) -> dict[str, object]:

@@ -40,13 +40,17 @@ token:
   description: The token. Secret.
   type: str
   returned: success
+version:
+  description: Version of Kubernetes that a node has to have to join, such as v1.36.3.
+  type: str
+  returned: success
 """
 
 from datetime import datetime, timezone
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.holdfast.platform.plugins.module_utils import _kube_member
+from ansible_collections.holdfast.platform.plugins.module_utils import _kube_member, _kubeadm
 from ansible_collections.holdfast.platform.plugins.module_utils._kube import Client, read_kubeconfig
 from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed
 
@@ -58,14 +62,15 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    token = ""
+    token = version = ""
     try:
         if not module.check_mode:
             client = Client(read_kubeconfig(module.params["kubeconfig"]))
+            version = _kubeadm.cluster_version(client)
             token = _kube_member.mint(client, datetime.now(timezone.utc))
     except Failed as failure:
         module.fail_json(str(failure))
-    module.exit_json(changed=True, token=token)
+    module.exit_json(changed=True, token=token, version=version)
 
 
 if __name__ == "__main__":

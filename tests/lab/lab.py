@@ -424,7 +424,7 @@ class Lab:
         return next((container for container in found if "holdfast.router" in container.labels), None)
 
     def _cuts(self, client: docker.DockerClient) -> dict[str, str]:
-        # The engine of a busy machine may lose what a program of a moment has printed; nft always prints something here.
+        # The engine of a busy machine may lose what a short program has printed, and this one always prints something.
         for _ in range(5):
             text = self._nft(client, "-j", "list", "ruleset")
             if text:

@@ -209,7 +209,7 @@ def test_five_hundred_that_are_as_they_should_be(
     requests: list[str] = []
     answer = _kube.Client._answer
 
-    def counted(self: _kube.Client, method: str, *given: Any) -> Object:
+    def counted(self: _kube.Client, method: str, *given: Any) -> bytes:
         requests.append(method)
         return answer(self, method, *given)
 

@@ -85,5 +85,14 @@ def test_a_node_that_is_gone_is_not_made() -> None:
     assert applied["metadata"] == {"name": "n", "uid": "u", "labels": {"a": "b"}, "annotations": {}}
 
 
-def test_what_is_noted_is_no_news() -> None:
-    assert _kube_nodes.shown(node(DATA, ours=[]))["annotations"] == {}
+def test_what_others_write_at_the_same_moment_is_no_news() -> None:
+    live = node(DATA, ours=[])
+    live["metadata"]["labels"] = {"pool": "data", "disk": "ssd", "kubernetes.io/hostname": "n"}
+    fields: dict[str, Any] = {"f:metadata": {"f:labels": {"f:pool": {}, "f:disk": {}, ".": {}}}}
+    live["metadata"]["managedFields"] = [
+        {"manager": "holdfast-nodes", "operation": "Apply", "fieldsV1": fields},
+        {"manager": "kubelet", "operation": "Update", "fieldsV1": {"f:metadata": {"f:labels": {"f:os": {}}}}},
+    ]
+    seen = _kube_nodes.shown(live, live, Wanted(labels={"pool": "data"}))
+    # `disk` was declared here before, so that its end is told; the note of our taints is no annotation of the site's.
+    assert seen == {"labels": {"pool": "data", "disk": "ssd"}, "annotations": {}, "taints": [DATA]}

@@ -36,6 +36,24 @@ def test_the_configuration_is_for_the_version_that_is_installed() -> None:
     assert "kubernetesVersion: v1.36.3\n" in _kubeadm.pinned(config, "v1.36.3")
 
 
+def test_an_image_of_etcd_that_runs_stays() -> None:
+    config = "etcd:\n  local:\n    imageTag: 3.6.8-0\nkubernetesVersion: v1.37.0\n"
+    assert "    imageTag: 3.6.6-0\n" in _kubeadm.pinned(config, "v1.36.3", "3.6.6-0")
+    assert "    imageTag: 3.6.8-0\n" in _kubeadm.pinned(config, "v1.36.3")
+
+
+def test_an_image_has_a_tag() -> None:
+    assert _kube_static.tag("    image: registry.example.org:5000/etcd:3.6.8-0\n    name: etcd\n") == "3.6.8-0"
+    assert _kube_static.tag("") == ""
+
+
+def test_who_joins_has_the_version_of_the_cluster() -> None:
+    _kube_member.insist("v1.36.3", "v1.36.3")
+    _kube_member.insist("v1.36.3", "")
+    with pytest.raises(Failed, match=r"kubelet v1\.36\.3, and the cluster has v1\.35\.4\. Upgrade the cluster first"):
+        _kube_member.insist("v1.36.3", "v1.35.4")
+
+
 def test_tokens_have_the_form_that_the_api_asks_for_and_differ() -> None:
     tokens = {".".join(_kubeadm.bootstrap_token()) for _ in range(20)}
     assert len(tokens) == 20
