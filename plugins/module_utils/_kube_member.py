@@ -22,6 +22,7 @@ from ansible_collections.holdfast.platform.plugins.module_utils._etcd import Sta
 from ansible_collections.holdfast.platform.plugins.module_utils._guard_lock import Lock
 from ansible_collections.holdfast.platform.plugins.module_utils._kube import Client, Refused, read_kubeconfig
 from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed
+from ansible_collections.holdfast.platform.plugins.module_utils._wait import until
 
 #: Minutes for which a token lets a host join.
 _TOKEN_LIFE = 15
@@ -82,6 +83,24 @@ def join(wish: Wish, kubeadm: _kubeadm.Kubeadm, etcd: Etcd, server: str) -> None
         kubeadm.join(token, server)
     finally:
         burn(client, token)
+
+
+def registered(name: str, seconds: float) -> None:
+    """Wait until this host's kubelet has made its Node: kubeadm ends before that, and the next step asks for it.
+
+    Raises Failed.
+    """
+    client = Client(read_kubeconfig(str(_kubeadm.KUBELET)))
+
+    def look() -> str:
+        try:
+            return "" if client.get(f"/api/v1/nodes/{name}") else "the cluster doesn't know it"
+        except Failed as failure:
+            return str(failure)
+
+    reason = until(look, seconds, 0.5)
+    if reason:
+        raise Failed(f"{name} has joined, and {seconds:g} s later: {reason}; journalctl -u kubelet may tell more")
 
 
 def _forget(wish: Wish, etcd: Etcd, client: Client) -> None:

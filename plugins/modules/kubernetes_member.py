@@ -193,6 +193,7 @@ def act(module: AnsibleModule) -> dict[str, Any]:
             _kubeadm.clear()
             _kube_member.insist(kubeadm.version, given["cluster_version"])
             kubeadm.join(given["token"], given["server"], ca)
+        _kube_member.registered(given["name"], given["timeout"])
         units(given, check=False)
     return {**result, "steps": [given["state"]], "changed": True}
 
