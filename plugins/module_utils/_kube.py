@@ -215,6 +215,15 @@ class Client:
         return text
 
 
+def unready(thing: Mapping[str, Any]) -> str:
+    """Why a node or a pod is not ready, by its condition Ready; empty when it is."""
+    conditions = (thing.get("status") or {}).get("conditions") or ()
+    ready: Mapping[str, Any] = next((one for one in conditions if one["type"] == "Ready"), {})
+    if ready.get("status") == "True":
+        return ""
+    return str(ready.get("message") or ready.get("reason") or "it has not said why")
+
+
 def _refusal(status: int, text: bytes) -> Refused:
     """What a Status object says (kubernetes.io, API conventions, "Response Status Kind"), or the text that came."""
     try:

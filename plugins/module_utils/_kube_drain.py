@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ansible_collections.holdfast.platform.plugins.module_utils._kube import MERGE, Client, Object
+from ansible_collections.holdfast.platform.plugins.module_utils._kube import MERGE, Client, Object, unready
 from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed, run
 from ansible_collections.holdfast.platform.plugins.module_utils._wait import until
 
@@ -24,14 +24,6 @@ _MIRROR = "kubernetes.io/config.mirror"
 def ours(node: Mapping[str, Any]) -> bool:
     """Whether a node was drained here and not let go since."""
     return MARK in (node["metadata"].get("annotations") or {})
-
-
-def unready(node: Mapping[str, Any]) -> str:
-    """Why a node is not ready; empty when it is."""
-    for one in (node.get("status") or {}).get("conditions", ()):
-        if one["type"] == "Ready":
-            return "" if one["status"] == "True" else str(one.get("message") or "it is not ready")
-    return "it has not said whether it is ready"
 
 
 def leaves(pod: Mapping[str, Any]) -> bool:

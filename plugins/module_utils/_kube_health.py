@@ -72,8 +72,8 @@ def judge(declared: Iterable[str], reading: Reading, *, metrics: bool) -> list[s
 
 def _node(node: Mapping[str, Any]) -> list[str]:
     conditions = {one["type"]: one for one in (node.get("status") or {}).get("conditions", ())}
-    ready = conditions.get("Ready") or {"status": "Unknown"}
-    problems = [] if ready["status"] == "True" else [f"is not ready: {ready.get('message') or 'it has not said why'}"]
+    reason = _kube.unready(node)
+    problems = [f"is not ready: {reason}"] if reason else []
     pressed = [conditions[one] for one in _PRESSURES if conditions.get(one, {}).get("status") == "True"]
     problems += [f"has {one['type']}: {one.get('message', '')}" for one in pressed]
     return problems + (["takes no new pods: it is cordoned"] if (node.get("spec") or {}).get("unschedulable") else [])

@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.holdfast.platform.plugins.module_utils import _kube_approve
+from ansible_collections.holdfast.platform.plugins.module_utils import _kube, _kube_approve
 from ansible_collections.holdfast.platform.plugins.module_utils._kube import Client, Refused
 from ansible_collections.holdfast.platform.plugins.module_utils._kube_approve import Ask, Object
 from ansible_collections.holdfast.platform.plugins.module_utils._wait import REAL, Clock
@@ -104,13 +104,9 @@ def with_readiness(seen: Look, nodes: Iterable[Mapping[str, Any]]) -> Look:
     """
     unready = {}
     for node in nodes:
-        name, conditions = node["metadata"]["name"], (node.get("status") or {}).get("conditions") or ()
-        if name not in seen.silent and not any(
-            one["type"] == "Ready" and one["status"] == "True" for one in conditions
-        ):
-            unready[name] = "it is not ready: " + "; ".join(
-                one.get("message", "") for one in conditions if one["type"] == "Ready"
-            )
+        name, reason = node["metadata"]["name"], _kube.unready(node)
+        if reason and name not in seen.silent:
+            unready[name] = f"it is not ready: {reason}"
     return Look({**unready, **seen.lacking}, seen.silent)
 
 

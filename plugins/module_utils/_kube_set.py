@@ -18,6 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.holdfast.platform.plugins.module_utils import _kube
 from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed
 
 Object = dict[str, Any]
@@ -229,8 +230,7 @@ def waiting(live: Mapping[str, Any], away: int = 0) -> str:
 
 def down(nodes: Iterable[Mapping[str, Any]]) -> int:
     """How many nodes are not ready."""
-    conditions = [_conditions(node.get("status") or {}) for node in nodes]
-    return sum(not any(one["type"] == "Ready" and one["status"] == "True" for one in found) for found in conditions)
+    return sum(1 for node in nodes if _kube.unready(node))
 
 
 def _deployment(spec: Mapping[str, Any], status: Mapping[str, Any]) -> str:

@@ -17,7 +17,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from ansible_collections.holdfast.platform.plugins.module_utils import _durable
-from ansible_collections.holdfast.platform.plugins.module_utils._kube import Client, Object, Unreachable
+from ansible_collections.holdfast.platform.plugins.module_utils._kube import Client, Object, Unreachable, unready
 from ansible_collections.holdfast.platform.plugins.module_utils._kubeadm import KUBERNETES, MANIFESTS, Kubeadm
 from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed, run
 from ansible_collections.holdfast.platform.plugins.module_utils._wait import REAL, Clock, until
@@ -172,11 +172,7 @@ def trouble(pod: Object | None, unlike: str = "") -> str:
         return "the kubelet has not started it"
     if unlike and _hash(pod) == unlike:
         return "the kubelet has not seen its manifest yet"
-    conditions = {one["type"]: one for one in pod.get("status", {}).get("conditions", ())}
-    ready = conditions.get("Ready", {})
-    if ready.get("status") != "True":
-        return str(ready.get("message") or ready.get("reason") or "it is not ready")
-    return ""
+    return unready(pod)
 
 
 def _began(pod: Object | None) -> float:

@@ -28,6 +28,7 @@ from ansible_collections.holdfast.platform.plugins.module_utils._kube import (
     Object,
     Unreachable,
     read_kubeconfig,
+    unready,
 )
 from ansible_collections.holdfast.platform.plugins.module_utils._run import Failed, run
 from ansible_collections.holdfast.platform.plugins.module_utils._wait import until
@@ -114,4 +115,4 @@ def lacking(node: Object | None, target: str) -> str:
     version = node["status"]["nodeInfo"]["kubeletVersion"]
     if version != target:
         return f"its kubelet says that it has {version}"
-    return _kube_drain.unready(node)
+    return unready(node)

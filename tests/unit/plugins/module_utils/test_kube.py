@@ -77,3 +77,15 @@ def test_refusals(text: bytes, said: str, reason: str) -> None:
     refusal = _kube._refusal(502, text)
     assert isinstance(refusal, Refused)
     assert (str(refusal), refusal.reason, refusal.status) == (said, reason, 502)
+
+
+@pytest.mark.parametrize(
+    ("conditions", "reason"),
+    [
+        ([{"type": "Ready", "status": "True"}], ""),
+        ([{"type": "Ready", "status": "False", "message": "no network"}], "no network"),
+        ([{"type": "MemoryPressure", "status": "False"}], "it has not said why"),
+    ],
+)
+def test_unready(conditions: list[dict[str, str]], reason: str) -> None:
+    assert _kube.unready({"status": {"conditions": conditions}}) == reason

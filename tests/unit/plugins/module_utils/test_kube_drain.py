@@ -75,15 +75,3 @@ def test_leaves(given: dict[str, Any], leaves: bool) -> None:
 )
 def test_explain(given: dict[str, Any], budgets: list[dict[str, Any]], reason: str) -> None:
     assert _kube_drain.explain([given], budgets) == [reason]
-
-
-@pytest.mark.parametrize(
-    ("conditions", "reason"),
-    [
-        ([{"type": "Ready", "status": "True"}], ""),
-        ([{"type": "Ready", "status": "False", "message": "no network"}], "no network"),
-        ([{"type": "MemoryPressure", "status": "False"}], "it has not said whether it is ready"),
-    ],
-)
-def test_unready(conditions: list[dict[str, str]], reason: str) -> None:
-    assert _kube_drain.unready({"status": {"conditions": conditions}}) == reason

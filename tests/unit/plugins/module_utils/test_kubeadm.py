@@ -122,7 +122,7 @@ def pod(ready: str, said: str = "", sum_: str = "1") -> dict[str, object]:
         (pod("True"), "1", "the kubelet has not seen its manifest yet"),
         (pod("True"), "0", ""),
         (pod("False", "containers with unready status"), "0", "containers with unready status"),
-        (pod("False"), "", "it is not ready"),
+        (pod("False"), "", "it has not said why"),
     ],
 )
 def test_trouble(found: dict[str, object] | None, unlike: str, reason: str) -> None:
