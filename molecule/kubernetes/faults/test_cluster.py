@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 
@@ -119,6 +120,44 @@ def test_another_key_for_secrets_is_used_for_all_of_them_and_the_old_one_goes(cl
     assert keys(lab, CONTROL[0]) == {f"k8s:enc:secretbox:v1:{after[0]}"}
     good(lab.play(SITE, *PARTS))
     assert declared(lab, CONTROL[0]) == after
+
+
+@pytest.mark.full
+def test_another_key_signs_tokens_and_those_of_the_old_one_are_refused(cluster: Cluster) -> None:
+    lab = cluster.lab
+    cluster.kubectl("delete namespace signed --ignore-not-found --wait")
+    cluster.kubectl("create namespace signed")
+    lasting = {
+        "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/service-account-token",
+        "metadata": {"name": "lasting", "annotations": {"kubernetes.io/service-account.name": "default"}},
+    }  # fmt: skip
+    cluster.kubectl("-n signed apply -f -", json.dumps(lasting))
+    old = cluster.kubectl("-n signed create token default").strip()
+
+    def who(token: str) -> str:
+        """Whom an API server takes the bearer for; the token goes by a file."""
+        config = f'printf \'%s\' "$(cat)" > /run/token; {KUBECTL} --kubeconfig /dev/null --token "$(cat /run/token)"'
+        server = f"--server https://{lab.address(CONTROL[1])}:6443 --certificate-authority /etc/kubernetes/pki/ca.crt"
+        shown = lab.run(CONTROL[1], f"{config} {server} auth whoami 2>&1; rm /run/token", token, check=False)
+        return "default" if "system:serviceaccount:signed:default" in shown else shown.strip()
+
+    def kept() -> str:
+        return base64.b64decode(cluster.live("-n signed secret lasting")["data"]["token"]).decode()
+
+    before = kept()
+    assert (who(old), who(before)) == ("default", "default")
+    begun = time.monotonic()
+    good(lab.make("rotate", "SECRET=kubernetes/service_account"))
+    print(f"the key of service accounts was rotated in {time.monotonic() - begun:.0f} s")
+    new = cluster.kubectl("-n signed create token default").strip()
+    assert (who(new), who(kept())) == ("default", "default")
+    assert "Unauthorized" in who(old)
+    assert "Unauthorized" in who(before)
+    # Programs in pods have new ones, and work.
+    cluster.kubectl("-n kube-system rollout restart deployment coredns")
+    cluster.kubectl("-n kube-system rollout status deployment coredns --timeout=180s")
+    unchanged(lab.play(SITE, *PARTS))
+    good(lab.play(ROOT / "playbooks/verify.yml"))
 
 
 @pytest.mark.full
