@@ -52,10 +52,15 @@ _UNIT = """# Ansible managed
 [Unit]
 Description=Copy {title} into its repositories
 After={after} network-online.target
+# A member that just starts, or a store that does, is no reason for an alarm: five times, two minutes apart.
+StartLimitIntervalSec=30min
+StartLimitBurst=5
 
 [Service]
 Type=oneshot
 ExecStart={programs}/backup {place}/settings.json
+Restart=on-failure
+RestartSec=2min
 Nice=10
 PrivateTmp=true
 NoNewPrivileges=true
