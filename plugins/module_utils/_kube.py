@@ -192,7 +192,8 @@ class Client:
                     raise
             except (OSError, http.client.HTTPException) as error:
                 self._local.connection = None
-                if isinstance(error, ssl.SSLError) or time.monotonic() >= end:
+                # A server that ends in the middle of a handshake is another SSLError than one that can't be trusted.
+                if isinstance(error, ssl.SSLCertVerificationError) or time.monotonic() >= end:
                     raise Unreachable(f"{self.access.server}: {error or 'no answer'}") from error
             self._sleep(pause)
             pause = min(2 * pause, 3.0)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import ssl
 from typing import Any
 
 import pytest
@@ -89,3 +90,35 @@ def test_refusals(text: bytes, said: str, reason: str) -> None:
 )
 def test_unready(conditions: list[dict[str, str]], reason: str) -> None:
     assert _kube.unready({"status": {"conditions": conditions}}) == reason
+
+
+@pytest.mark.parametrize(
+    ("error", "asked"),
+    [
+        (ssl.SSLEOFError("EOF occurred in violation of protocol"), 2),
+        (ConnectionResetError("reset"), 2),
+        (ssl.SSLCertVerificationError("self-signed certificate"), 1),
+    ],
+)
+def test_a_server_that_ends_is_asked_again_and_one_that_is_not_trusted_is_not(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, asked: int
+) -> None:
+    answers: list[Exception | bytes] = [error, b'{"kind": "Status"}']
+    requests = []
+
+    def answer(*given: object) -> bytes:
+        requests.append(given)
+        found = answers.pop(0)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    monkeypatch.setattr(_kube, "context", lambda _: None)
+    monkeypatch.setattr(_kube.Client, "_answer", answer)
+    client = _kube.Client(_kube.Access("https://127.0.0.1:1", ""), sleep=lambda _: None)
+    if asked == 1:
+        with pytest.raises(_kube.Unreachable, match="self-signed"):
+            client.request("GET", "/")
+    else:
+        assert client.request("GET", "/") == {"kind": "Status"}
+    assert len(requests) == asked
