@@ -100,7 +100,8 @@ def test_a_newer_lock_file_alone_changes_no_version(cluster: Cluster, older: lis
 def test_it_is_cut_off_held_up_and_goes_on_and_no_write_is_lost(
     cluster: Cluster, older: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lab, service, host = cluster.lab, Kubernetes(cluster.lab), CONTROL[1]
+    lab, service = cluster.lab, Kubernetes(cluster.lab)
+    host = service.clients[0]
     image = lab.evaluated("lookup('holdfast.platform.image', 'pause')")
     cluster.kubectl("delete namespace upgraded --ignore-not-found --wait")
     cluster.kubectl("create namespace upgraded")
@@ -114,10 +115,11 @@ def test_it_is_cut_off_held_up_and_goes_on_and_no_write_is_lost(
         lab.killed(UPGRADE, "--tags", "kubernetes", when="Upgrade the API servers", after=30)
         # In the middle nothing is undone by a run of the site.
         begun = servers(lab)
-        halted = good(lab.play(SITE, *PARTS))
+        halted = lab.play(SITE, *PARTS)
+        good(halted)
         assert servers(lab) == begun
         if begun != {f"v{BEFORE}"}:
-            assert "an upgrade was cut off" in halted
+            assert "an upgrade was cut off" in halted.stderr
         held = lab.play(UPGRADE, "--tags", "kubernetes", "-e", "kubernetes_node_drain_timeout=20")
         assert held.returncode == 2, held.stdout
         assert "is held by PodDisruptionBudget keep: 2 pods are healthy, 2 have to be" in held.stdout
