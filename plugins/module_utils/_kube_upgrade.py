@@ -9,6 +9,7 @@ ever newer than an API server that it may ask (kubernetes.io, Version Skew Polic
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Optional
@@ -35,11 +36,26 @@ from ansible_collections.holdfast.platform.plugins.module_utils._wait import unt
 
 Guarded = Optional[tuple[_guard.Adapter, Lock]]
 
+#: Seconds until an API server that has just been started answers, on a slow machine.
+PATIENCE = 120
+
 _HEALTHZ = "http://127.0.0.1:10248/healthz"
 
 
 def look(client: Client, servers: Sequence[str]) -> _kube_version.Look:
-    """Ask. servers: URLs of all API servers. Raises Failed when the API can't be asked at all."""
+    """Ask, until all API servers answer or a while is over: what was cut off may go on at one of them.
+
+    servers: URLs of all API servers. Raises Failed when the API can't be asked at all.
+    """
+    end = time.monotonic() + PATIENCE
+    while True:
+        found = _look(client, servers)
+        if all(found.servers.values()) or time.monotonic() >= end:
+            return found
+        time.sleep(2)
+
+
+def _look(client: Client, servers: Sequence[str]) -> _kube_version.Look:
     nodes = list(client.items("/api/v1/nodes"))
     versions, removed = {}, {}
     for url in servers:
