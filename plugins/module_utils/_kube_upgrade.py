@@ -18,6 +18,7 @@ from ansible_collections.holdfast.platform.plugins.module_utils import (
     _artifact,
     _guard,
     _kube_drain,
+    _kube_member,
     _kube_static,
     _kube_version,
     _kubeadm,
@@ -115,7 +116,8 @@ def node(name: str, target: str, timeout: float, guarded: Guarded, *, check: boo
         if trouble:
             raise Failed(f"{name}: {trouble}, {timeout:g} s after its kubelet was started anew")
         if guarded:
-            _kube_static.Pods(client, name).settle(timeout)
+            # As administrator: a kubelet may not read a pod that is just being made anew.
+            _kube_static.Pods(_kube_member.api(), name).settle(timeout)
 
     if not check and guarded:
         _guard.stop(*guarded, _guard.Stop(name, timeout=timeout), act)
